@@ -1,0 +1,63 @@
+"""Building a `Network`: one file for each way, one function to ask for any of them.
+
+Whatever the way, a built network has ``logits(images)``, ``gradients(images, labels)`` and
+``params``, in NumPy and under the same names, so that builds can be held side by side.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Protocol
+
+import numpy as np
+
+from cnncourse.builders.params import checked_params, initial_params
+from cnncourse.networks import NETWORKS, Network
+
+Params = dict[str, np.ndarray]
+
+APIS = {
+    "eager": "cnncourse.builders.in_tensorflow",
+    "keras": "cnncourse.builders.in_keras",
+}
+
+
+class BuiltNetwork(Protocol):
+    """What every build can do."""
+
+    network: Network
+
+    @property
+    def params(self) -> Params:
+        """Copies of the learnt arrays under the names of ``network.parameter_shapes``."""
+        ...
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """[batch, classes] for images [batch, height, width, channels]; no dropout."""
+        ...
+
+    def gradients(self, images: np.ndarray, labels: np.ndarray) -> Params:
+        """Gradient of the mean cross-entropy under the params' names; no dropout."""
+        ...
+
+
+def build(
+    network: Network | str,
+    api: str,
+    params: Mapping[str, np.ndarray] | None = None,
+    seed: int = 0,
+) -> BuiltNetwork:
+    """Build a network one way, from given arrays or from the network's own initializer.
+
+    The same ``seed`` gives the same start in every api. Raises ValueError for an unknown network or
+    api, and for params whose names or shapes are not the network's. Lesson 07 holds the builds
+    against each other.
+    """
+    if isinstance(network, str):
+        network = NETWORKS[network]
+    if api not in APIS:
+        raise ValueError(f"api is {api!r}; use one of {', '.join(map(repr, APIS))}")
+    start = initial_params(network, seed) if params is None else checked_params(network, params)
+    return import_module(APIS[api]).Build(network, start)
+
+
+__all__ = ["APIS", "BuiltNetwork", "Params", "build", "initial_params"]

@@ -1,0 +1,81 @@
+"""A network in Keras: a list of layers, and Keras makes the shapes and the variables.
+
+This is lesson 07's code, written for any `Network`. The model returns logits, also where the text
+put a softmax last: the loss takes logits, and ``keras.ops.softmax`` makes probabilities of them.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cnncourse import layers as low_level
+from cnncourse.builders.params import ready_images, ready_labels
+from cnncourse.networks import Conv, Dense, Dropout, Flatten, Layer, MaxPool, Network
+
+
+class Build:
+    """A `Network` as a ``keras.Sequential``, which is in ``model``.
+
+    ``build(images, training=True)`` gives logits as a tensor; ``trainable_variables`` is what an
+    optimizer moves.
+    """
+
+    def __init__(self, network: Network, params: dict[str, np.ndarray]) -> None:
+        """Stack the layers and give them the arrays."""
+        self.network = network
+        self.model = keras.Sequential(
+            [keras.Input(network.input_shape)]
+            + [_keras_layer(name, layer) for name, layer in network.named_layers],
+            name=network.name.replace("-", "_"),
+        )
+        for name, array in params.items():
+            self._variable(name).assign(array)
+
+    def __call__(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Forward pass: images [batch, height, width, channels] to logits [batch, classes]."""
+        return self.model(images, training=training)
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """What an optimizer moves, in the params' order."""
+        return [self._variable(name) for name in self.network.parameter_shapes]
+
+    def _variable(self, name: str) -> keras.Variable:
+        layer, kind = name.split("/")
+        return getattr(self.model.get_layer(layer), kind)
+
+    @property
+    def params(self) -> dict[str, np.ndarray]:
+        """Copies of the model's weights under the common names."""
+        return {name: np.array(self._variable(name)) for name in self.network.parameter_shapes}
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """[batch, classes] for images [batch, height, width, channels]; no dropout."""
+        return np.asarray(self(ready_images(self.network, images)))
+
+    def gradients(self, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Gradient of the mean cross-entropy under the params' names; no dropout."""
+        labels = ready_labels(self.network, labels, len(images))
+        with tf.GradientTape() as tape:
+            logits = self(ready_images(self.network, images))
+            loss = tf.reduce_mean(low_level.cross_entropy(logits, labels))
+        slopes = tape.gradient(loss, [variable.value for variable in self.trainable_variables])
+        names = self.network.parameter_shapes
+        return {name: slope.numpy() for name, slope in zip(names, slopes, strict=True)}
+
+
+def _keras_layer(name: str, layer: Layer) -> keras.Layer:
+    match layer:
+        case Conv(filters, kernel, stride, padding, activation):
+            return keras.layers.Conv2D(
+                filters, kernel, strides=stride, padding=padding, activation=activation, name=name
+            )
+        case MaxPool(window, stride, padding):
+            return keras.layers.MaxPooling2D(window, strides=stride, padding=padding, name=name)
+        case Flatten():
+            return keras.layers.Flatten(name=name)
+        case Dense(units, activation):
+            hidden = activation if activation != "softmax" else None
+            return keras.layers.Dense(units, activation=hidden, name=name)
+        case Dropout(rate):
+            return keras.layers.Dropout(rate, name=name)

@@ -1,0 +1,66 @@
+"""A network in low-level TensorFlow: variables, a forward pass, a gradient tape.
+
+This is lesson 05's code, written for any `Network`.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from cnncourse import layers
+from cnncourse.builders.params import ready_images, ready_labels
+from cnncourse.networks import Conv, Dense, Dropout, Flatten, MaxPool, Network
+
+
+class Build:
+    """A `Network` as TensorFlow variables and the function that uses them.
+
+    ``model(images, training=True)`` gives logits as a tensor; ``trainable_variables`` is what an
+    optimizer moves.
+    """
+
+    def __init__(self, network: Network, params: dict[str, np.ndarray]) -> None:
+        """Make one variable for each array."""
+        self.network = network
+        self.variables = {name: tf.Variable(array, name=name) for name, array in params.items()}
+        self.trainable_variables = list(self.variables.values())
+
+    def __call__(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Forward pass: images [batch, height, width, channels] to logits [batch, classes]."""
+        values = images
+        for name, layer in self.network.named_layers:
+            match layer:
+                case Conv(stride=stride, padding=padding, activation=activation):
+                    kernel, bias = self._learnt(name)
+                    values = layers.conv2d(values, kernel, bias, stride, padding)
+                    values = tf.nn.relu(values) if activation == "relu" else values
+                case MaxPool(window=window, stride=stride, padding=padding):
+                    values = layers.max_pool2d(values, window, stride, padding)
+                case Flatten():
+                    values = layers.flatten(values)
+                case Dense(activation=activation):
+                    values = layers.dense(values, *self._learnt(name))
+                    values = tf.nn.relu(values) if activation == "relu" else values
+                case Dropout(rate=rate):
+                    values = layers.dropout(values, rate, training)
+        return values
+
+    def _learnt(self, name: str) -> tuple[tf.Variable, tf.Variable]:
+        return self.variables[f"{name}/kernel"], self.variables[f"{name}/bias"]
+
+    @property
+    def params(self) -> dict[str, np.ndarray]:
+        """Copies of the variables' values under their names."""
+        return {name: variable.numpy() for name, variable in self.variables.items()}
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """[batch, classes] for images [batch, height, width, channels]; no dropout."""
+        return self(tf.constant(ready_images(self.network, images))).numpy()
+
+    def gradients(self, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Gradient of the mean cross-entropy under the params' names; no dropout."""
+        labels = ready_labels(self.network, labels, len(images))
+        with tf.GradientTape() as tape:
+            logits = self(tf.constant(ready_images(self.network, images)))
+            loss = tf.reduce_mean(layers.cross_entropy(logits, labels))
+        slopes = tape.gradient(loss, self.trainable_variables)
+        return {name: slope.numpy() for name, slope in zip(self.variables, slopes, strict=True)}
