@@ -47,7 +47,8 @@ class Build:
     @property
     def params(self) -> dict[str, np.ndarray]:
         """Copies of the model's weights under the common names."""
-        return {name: np.array(self._variable(name)) for name in self.network.parameter_shapes}
+        names = self.network.parameter_shapes
+        return {name: self._variable(name).value.numpy() for name in names}
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """[batch, classes] for images [batch, height, width, channels]; no dropout."""
@@ -55,11 +56,12 @@ class Build:
 
     def gradients(self, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Gradient of the mean cross-entropy under the params' names; no dropout."""
+        images = ready_images(self.network, images)
         labels = ready_labels(self.network, labels, len(images))
         with tf.GradientTape() as tape:
-            logits = self(ready_images(self.network, images))
+            logits = self(images)
             loss = tf.reduce_mean(low_level.cross_entropy(logits, labels))
-        slopes = tape.gradient(loss, [variable.value for variable in self.trainable_variables])
+        slopes = tape.gradient(loss, self.trainable_variables)
         names = self.network.parameter_shapes
         return {name: slope.numpy() for name, slope in zip(names, slopes, strict=True)}
 

@@ -24,6 +24,8 @@ class Build:
         self.variables = {name: tf.Variable(array, name=name) for name, array in params.items()}
         self.trainable_variables = list(self.variables.values())
 
+    # Plain Python that never looks into a tensor: there is nothing for AutoGraph to convert.
+    @tf.autograph.experimental.do_not_convert
     def __call__(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Forward pass: images [batch, height, width, channels] to logits [batch, classes]."""
         values = images
@@ -58,9 +60,10 @@ class Build:
 
     def gradients(self, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Gradient of the mean cross-entropy under the params' names; no dropout."""
+        images = ready_images(self.network, images)
         labels = ready_labels(self.network, labels, len(images))
         with tf.GradientTape() as tape:
-            logits = self(tf.constant(ready_images(self.network, images)))
+            logits = self(tf.constant(images))
             loss = tf.reduce_mean(layers.cross_entropy(logits, labels))
         slopes = tape.gradient(loss, self.trainable_variables)
         return {name: slope.numpy() for name, slope in zip(self.variables, slopes, strict=True)}
