@@ -1,0 +1,123 @@
+"""What lessons write out in their cells, held against the library: taken from the notebooks."""
+
+import ast
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cnncourse import layers
+from cnncourse.builders import build, initial_params
+from cnncourse.networks import NETWORKS
+
+LESSONS = Path(__file__).parent.parent / "lessons"
+
+
+def definitions(name: str, **namespace: Any) -> SimpleNamespace:
+    """Run a lesson's imports and function definitions, and nothing else of it."""
+    notebook = nbformat.read(LESSONS / f"{name}.ipynb", as_version=4)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    kept = ast.Import | ast.ImportFrom | ast.FunctionDef
+    nodes = [node for node in ast.parse(code).body if isinstance(node, kept)]
+    exec(compile(ast.Module(nodes, []), name, "exec"), namespace)
+    return SimpleNamespace(**namespace)
+
+
+@pytest.fixture(scope="module")
+def lesson_05() -> SimpleNamespace:
+    return definitions("05_mnist_with_tensorflow")
+
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.random((4, 28, 28, 1), dtype=np.float32)
+LABELS = np.array([3, 1, 4, 1])
+
+
+def test_lesson_05_layers_are_the_librarys(lesson_05):
+    kernel, bias = RANDOM.normal(size=(5, 5, 1, 3)).astype("f"), np.float32([1, 2, 3])
+    for stride in (1, 2):
+        np.testing.assert_array_equal(
+            lesson_05.conv2d(IMAGES, kernel, bias, stride),
+            layers.conv2d(IMAGES, kernel, bias, stride),
+        )
+    np.testing.assert_array_equal(lesson_05.max_pool2d(IMAGES), layers.max_pool2d(IMAGES))
+    rows = lesson_05.flatten(tf.constant(IMAGES))
+    np.testing.assert_array_equal(rows, layers.flatten(tf.constant(IMAGES)))
+    weights = RANDOM.normal(size=(784, 3)).astype("f")
+    np.testing.assert_array_equal(
+        lesson_05.dense(rows, weights, bias), layers.dense(rows, weights, bias)
+    )
+    assert lesson_05.dropout(rows, 0.5, training=False) is rows
+    tf.random.set_seed(0)
+    ours = lesson_05.dropout(rows, 0.5, training=True)
+    tf.random.set_seed(0)
+    np.testing.assert_array_equal(ours, layers.dropout(rows, 0.5, training=True))
+
+
+def test_lesson_05_network_is_mnist_tf(lesson_05):
+    params = lesson_05.new_params(seed=1)
+    arrays = {name: variable.numpy() for name, variable in params.items()}
+    assert {name: array.shape for name, array in arrays.items()} == NETWORKS[
+        "mnist-tf"
+    ].parameter_shapes
+    np.testing.assert_array_equal(
+        lesson_05.forward(params, IMAGES),
+        build("mnist-tf", "eager", params=arrays).logits(IMAGES),
+    )
+
+
+def test_lesson_05_weights_start_as_the_librarys(lesson_05):
+    kernel = lesson_05.weight(7 * 7 * 64, 128).numpy()
+    assert np.abs(kernel).max() <= 0.2
+    ours = initial_params(NETWORKS["mnist-tf"])["dense1/kernel"]
+    assert kernel.std() == pytest.approx(ours.std(), rel=0.01)
+    np.testing.assert_array_equal(lesson_05.bias(3, 0.1), layers.biases(3, 0.1))
+
+
+def test_lesson_05_loss_is_the_librarys_and_the_naive_one_is_lost(lesson_05):
+    logits = RANDOM.normal(size=(4, 10)).astype("f")
+    expected = layers.cross_entropy(logits, LABELS)
+    np.testing.assert_array_equal(lesson_05.loss_from_logits(logits, LABELS), expected)
+    np.testing.assert_allclose(lesson_05.naive_loss(logits, LABELS), expected, rtol=1e-5)
+    assert not np.isfinite(lesson_05.naive_loss(logits * 200, LABELS)).all()
+    assert np.isfinite(lesson_05.loss_from_logits(logits * 200, LABELS)).all()
+
+
+def test_lesson_05_accuracy_counts_a_last_smaller_batch(lesson_05):
+    images = tf.one_hot([0, 1, 2, 3, 4], 10).numpy()
+    labels = np.array([0, 1, 2, 9, 9])
+    assert lesson_05.accuracy(lambda batch: batch, images, labels, batch_size=2) == 0.6
+
+
+def test_lesson_05_step_moves_downhill(lesson_05):
+    import keras
+
+    params = lesson_05.new_params(seed=0)
+    step = lesson_05.new_step(params, keras.optimizers.SGD(0.001))
+    # The lesson's functions call each other by name, so they share one namespace already.
+    first = float(step(tf.constant(IMAGES), tf.constant(LABELS)))
+    second = float(step(tf.constant(IMAGES), tf.constant(LABELS)))
+    assert second < first
+
+
+def test_lesson_07_models_are_mnist_keras():
+    """Run the two cells that build models, and compare them with the description's build."""
+    import keras
+
+    notebook = nbformat.read(LESSONS / "07_mnist_with_keras.ipynb", as_version=4)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    sequential = next(source for source in code if "keras.Sequential(" in source)
+    functional = next(source for source in code if "keras.Model(inputs, keras" in source)
+    functional = functional[: functional.index("few = ")]
+    namespace: dict[str, Any] = {"keras": keras}
+    exec(sequential + "\n" + functional, namespace)
+    for model in (namespace["model"], namespace["functional"]):
+        names = NETWORKS["mnist-keras"].parameter_shapes
+        params = dict(zip(names, model.get_weights(), strict=True))
+        np.testing.assert_allclose(
+            model(IMAGES), build("mnist-keras", "eager", params=params).logits(IMAGES), atol=1e-6
+        )
