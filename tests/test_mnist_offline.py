@@ -115,20 +115,20 @@ def test_a_full_disk_loses_nothing_but_the_cache(log, monkeypatch, capsys):
 def test_old_and_half_written_files_of_ours_go_others_stay(log, tmp_path):
     cache = tmp_path / "cache" / "cnncourse"
     cache.mkdir(parents=True)
-    old = time.time() - 31 * 24 * 3600
-    names = {
-        "offline-mnist-0123-seed0.npz": old,
-        "offline-mnist-4567-seed0.npz": time.time(),
-        "offline-mnist-89ab-seed0.partial": time.time(),
-        "offline-cifar10-0123-seed0.npz": old,
-        "mine.npz": old,
+    ages = {
+        "offline-mnist-0000-seed0.npz": 400,
+        "offline-mnist-1111-seed0.npz": 300,
+        "offline-mnist-2222-seed0.npz": 200,
+        "offline-mnist-3333-seed0.partial": 100,
+        "offline-cifar10-4444-seed0.npz": 500,
+        "mine.npz": 500,
     }
-    for name, when in names.items():
+    for name, age in ages.items():
         (cache / name).touch()
-        os.utime(cache / name, (when, when))
+        os.utime(cache / name, (time.time() - age,) * 2)
     load_mnist("offline")
-    left = {path.name for path in cache.iterdir()} & set(names)
-    assert left == {"offline-mnist-4567-seed0.npz", "offline-cifar10-0123-seed0.npz", "mine.npz"}
+    gone = set(ages) - {path.name for path in cache.iterdir()}
+    assert gone == {"offline-mnist-0000-seed0.npz", "offline-mnist-3333-seed0.partial"}
 
 
 def test_the_cache_knows_every_module_that_decides_what_the_digits_are():

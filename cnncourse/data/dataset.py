@@ -233,10 +233,10 @@ class ImageDataset:
         ``from_tensor_slices(...).shuffle(...).batch(...)``. As the batches come from Python, the
         dataset cannot be saved or sent to another process; build one in each.
         """
-        import tensorflow as tf
-
         images, labels = self._arrays(_check_split(split))
         plan = _Plan.checked(len(images), batch_size, shuffle, seed, epochs, drop_last)
+        import tensorflow as tf  # takes seconds, so after the arguments have been checked
+
         batches_per_block = max(1, IMAGES_PER_BLOCK // plan.batch_size)
         iteration = 0
 

@@ -42,17 +42,18 @@ def locked(path: Path, timeout: float = -1) -> Iterator[None]:
     import filelock
 
     lock = filelock.FileLock(path, timeout=timeout)
+    held = True
     try:
         lock.acquire()
     except filelock.Timeout:  # which is an OSError too
         raise
     except OSError:
-        yield
-        return
+        held = False
     try:
         yield
     finally:
-        lock.release()
+        if held:
+            lock.release()
 
 
 @contextmanager
@@ -79,8 +80,8 @@ def opened(path: Path) -> Iterator[BufferedReader]:
         lzma.LZMAError,
     ) as error:
         raise ValueError(
-            f"{path}: {error or type(error).__name__}. The file is damaged or is not what its name "
-            "says. Delete it and run again, or set CNNCOURSE_DATA to a folder with intact data."
+            f"{path}: {str(error) or type(error).__name__}. The file is damaged or is not what its "
+            "name says. Delete it and run again, or set CNNCOURSE_DATA to a folder with good files."
         ) from None
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from cnncourse.data.files import lies_there, locked, opened, read_npz, say
 
 # Far more than it takes to make a stand-in: who waits longer waits for a process that hangs.
 LOCK_SECONDS = 300.0
-# Older versions are kept for a while, as two environments may share a home directory.
-KEEP_SECONDS = 30 * 24 * 3600.0
+# Versions kept besides the present one, as environments may share a home directory. 55 MB each.
+KEEP_OLD = 2
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -110,11 +109,10 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _remove_old(path: Path, name: str) -> None:
-    """Remove what other versions left: their files after a month, half-written ones at once."""
-    for old in path.parent.glob(f"offline-{name}-*"):
-        if old.suffix == ".partial" or (
-            old.suffix == ".npz"
-            and old != path
-            and time.time() - old.stat().st_mtime > KEEP_SECONDS
-        ):
-            old.unlink(missing_ok=True)
+    """Remove what earlier versions left: half-written files, and all but the newest whole ones."""
+    for partial in path.parent.glob(f"offline-{name}-*.partial"):
+        partial.unlink(missing_ok=True)
+    others = [old for old in path.parent.glob(f"offline-{name}-*.npz") if old != path]
+    others.sort(key=lambda old: old.stat().st_mtime)
+    for old in others[:-KEEP_OLD]:
+        old.unlink(missing_ok=True)

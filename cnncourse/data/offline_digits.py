@@ -31,7 +31,7 @@ SIDE = 28  # an image, in pixels
 BOX = 20  # the digit fits into a square of this side
 CENTRE = 14.0  # MNIST: mean row and column of the ink, pixels counted from 0
 
-DRAWN = 0.75  # share of images from pen paths; the others are traced from real handwriting
+DRAWN = 0.85  # share of images from pen paths; the others are traced from real handwriting
 TEST_SHARE = 1 / 6  # share of the real digits that is kept for the test images
 N_POINTS = 128  # points along the way of the pen: closer than a pen's radius even in an 8
 BATCH = 128  # images inked at a time: few enough for the working arrays to stay in cache
@@ -40,20 +40,20 @@ THREADS = min(8, os.cpu_count() or 1)  # has no influence on the images
 # By digit, so that mean slant, width to height and stroke width come out as in MNIST.
 SLANT = np.array([0.24, 0.24, 0.15, 0.12, 0.15, 0.20, 0.12, -0.05, 0.16, 0.12], np.float32)
 WIDEN = np.array([1.12, 1.00, 1.22, 1.10, 1.10, 1.20, 1.05, 1.10, 1.05, 1.00], np.float32)
-PEN_RADIUS = np.array([1.36, 1.34, 1.22, 1.22, 1.18, 1.18, 1.22, 1.26, 1.12, 1.12], np.float32)
+PEN_RADIUS = np.array([1.26, 1.17, 1.14, 1.12, 1.07, 1.04, 1.11, 1.14, 1.06, 1.03], np.float32)
 
 # Spread from image to image: standard deviations, lengths in heights of the digit.
 SLANT_SPREAD = 0.22  # shear: sideways for each height up
 TURN = 0.08  # rotation, radians
 ASPECT_SPREAD = 0.15  # logarithm of width to height
-TAPER = 0.30  # logarithm of how much wider the foot is than the head
+TAPER = 0.3  # logarithm of how much wider the foot is than the head
 LIFT = 0.05  # the waist moves up or down
-ELASTIC = 0.035  # each of three waves that bend the plane
-UNSTEADY = 0.03  # each point that a drawn pen passes
-RADIUS_SPREAD = 0.27  # logarithm of the pen's radius
+ELASTIC = 0.045  # each of three waves that bend the plane
+UNSTEADY = 0.025  # each point that a drawn pen passes
+RADIUS_SPREAD = 0.23  # logarithm of the pen's radius
 PRESSURE = 0.12  # swelling and thinning of a drawn stroke
-RAGGED = 0.10  # logarithm of the radius from point to point
-EDGE = 1.15  # pixels from full ink to none; MNIST: 46 % of inked pixels are above 229
+RAGGED = 0.13  # logarithm of the radius from point to point
+EDGE = 1.0  # pixels from full ink to none; MNIST: 46 % of inked pixels are above 229
 
 
 class Traces(NamedTuple):

@@ -26,7 +26,7 @@ PEN_PATHS: dict[int, list[tuple[float, list[Stroke]]]] = {
               (.75, .12), (.45, .03)]]),
         # the end runs on into the bowl
         (1, [[(.58, .10), (.30, .06), (.06, .40), (.10, .82), (.35, .98), (.62, .70), (.64, .30),
-              (.45, .04), (.25, .16)]]),
+              (.45, .04), (.22, .12), (.18, .28)]]),
         # the end leaves to the right
         (1, [[(.40, .04), (.12, .24), (.04, .66), (.28, .97), (.58, .76), (.58, .34), (.36, .08),
               (.52, .03), (.76, .02)]]),
@@ -39,17 +39,18 @@ PEN_PATHS: dict[int, list[tuple[float, list[Stroke]]]] = {
         # with a flag
         (1, [[(.12, .22), (.30, .00), (.30, .00), (.30, .50), (.30, 1.0)]]),
         # with flag and base
-        (.5, [[(.08, .20), (.30, .00), (.30, .00), (.30, .50), (.30, 1.0)], [(.05, 1.0), (.58, 1.0)]]),
+        (.5, [[(.08, .20), (.30, .00), (.30, .00), (.30, .50), (.30, 1.0)],
+              [(.05, 1.0), (.58, 1.0)]]),
     ],
     2: [
         # sharp corner at the foot
         (4, [[(.05, .22), (.20, .04), (.45, .00), (.60, .20), (.50, .50), (.25, .80), (.00, 1.0),
               (.00, 1.0), (.35, .98), (.70, .98)]]),
         # small loop at the foot
-        (3, [[(.05, .20), (.25, .02), (.50, .05), (.58, .30), (.40, .65), (.15, .93), (.03, .92),
+        (4, [[(.05, .20), (.25, .02), (.50, .05), (.58, .30), (.40, .65), (.15, .93), (.03, .92),
               (.06, .78), (.22, .78), (.42, .92), (.60, .98), (.75, .90)]]),
         # round loop at the foot, straight tail
-        (3, [[(.10, .16), (.32, .00), (.54, .12), (.50, .42), (.36, .76), (.16, .97), (.00, .90),
+        (4, [[(.10, .16), (.32, .00), (.54, .12), (.50, .42), (.36, .76), (.16, .97), (.00, .90),
               (.04, .70), (.22, .68), (.40, .88), (.60, .97), (.85, .99)]]),
         # almost a Z
         (1, [[(.05, .08), (.35, .02), (.58, .08), (.55, .25), (.30, .60), (.00, .97), (.00, .97),
@@ -61,10 +62,10 @@ PEN_PATHS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (1, [[(.16, .32), (.05, .20), (.20, .03), (.50, .03), (.58, .25), (.42, .60), (.08, .95),
               (.08, .95), (.40, .93), (.72, .96)]]),
         # big flat loop at the foot, the tail far to the right
-        (3, [[(.10, .20), (.30, .00), (.55, .08), (.56, .34), (.36, .70), (.12, .95), (-.02, .84),
+        (4, [[(.10, .20), (.30, .00), (.55, .08), (.56, .34), (.36, .70), (.12, .95), (-.02, .84),
               (.14, .70), (.40, .84), (.66, .98), (.95, .88)]]),
         # head curled in, loop at the foot
-        (1, [[(.28, .34), (.08, .26), (.16, .05), (.44, .00), (.58, .22), (.44, .62), (.16, .92),
+        (2, [[(.28, .34), (.08, .26), (.16, .05), (.44, .00), (.58, .22), (.44, .62), (.16, .92),
               (.00, .90), (.08, .75), (.34, .84), (.72, .98)]]),
         # foot without corner or loop
         (1, [[(.05, .15), (.28, .00), (.52, .10), (.50, .38), (.26, .70), (.05, .92), (.28, .99),
@@ -134,20 +135,23 @@ PEN_PATHS: dict[int, list[tuple[float, list[Stroke]]]] = {
         (3, [[(.50, .00), (.20, .25), (.03, .60), (.12, .93), (.40, .97), (.55, .75), (.40, .55),
               (.15, .65), (.06, .80)]]),
         # straight back
-        (2, [[(.25, .00), (.10, .40), (.05, .75), (.25, .98), (.52, .85), (.50, .60), (.25, .55),
-              (.08, .72)]]),
+        (2, [[(.36, .00), (.15, .40), (.05, .75), (.22, .98), (.50, .88), (.50, .62), (.28, .57),
+              (.08, .74)]]),
         # small loop
         (2, [[(.55, .02), (.25, .30), (.05, .70), (.20, .97), (.45, .90), (.45, .70), (.25, .68),
               (.10, .82)]]),
+        # long straight back, the loop flat at its foot
+        (3, [[(.48, .00), (.26, .36), (.06, .72), (.10, .95), (.34, .97), (.56, .80), (.54, .62),
+              (.36, .62), (.18, .84)]]),
         # loop not closed
         (1, [[(.45, .00), (.15, .30), (.04, .68), (.20, .97), (.50, .88), (.52, .66), (.35, .58),
               (.22, .66)]]),
         # wide flat loop
         (2, [[(.34, .00), (.12, .34), (.04, .74), (.28, .98), (.66, .92), (.78, .70), (.52, .58),
               (.24, .74), (.14, .90)]]),
-        # large loop, short back
-        (1, [[(.36, .00), (.12, .26), (.02, .62), (.16, .96), (.48, .94), (.60, .64), (.42, .40),
-              (.16, .48), (.06, .66)]]),
+        # large loop
+        (1, [[(.42, .00), (.14, .28), (.03, .64), (.18, .96), (.50, .92), (.60, .66), (.40, .48),
+              (.18, .56), (.06, .74)]]),
     ],
     7: [
         # bar and slanted stem
@@ -203,8 +207,14 @@ PEN_PATHS: dict[int, list[tuple[float, list[Stroke]]]] = {
         # loop closed from the stem
         (2, [[(.50, .32), (.30, .46), (.08, .32), (.18, .06), (.45, .04), (.56, .28), (.50, .65),
               (.42, 1.0)]]),
+        # narrow slanted loop, straight stem
+        (3, [[(.50, .06), (.30, .00), (.10, .18), (.08, .38), (.24, .46), (.44, .30), (.54, .02),
+              (.54, .02), (.42, .56), (.30, 1.0)]]),
+        # the loop begins far to the right
+        (2, [[(.62, .06), (.36, .02), (.08, .22), (.16, .46), (.42, .36), (.58, .10), (.58, .10),
+              (.48, .56), (.36, 1.0)]]),
         # wide flat loop
-        (2, [[(.62, .16), (.36, .02), (.02, .18), (.06, .40), (.34, .42), (.62, .20), (.62, .20),
+        (1, [[(.62, .16), (.36, .02), (.02, .18), (.06, .40), (.34, .42), (.62, .20), (.62, .20),
               (.56, .56), (.44, 1.0)]]),
         # round loop, the stem runs straight down its side
         (2, [[(.52, .10), (.26, .02), (.04, .24), (.16, .50), (.42, .44), (.54, .10), (.54, .10),
@@ -224,7 +234,7 @@ def _curve_matrix(stroke: Stroke, n_points: int) -> tuple[np.ndarray, np.ndarray
     `matrix @ points` are places along the curve; it stays right when the points are moved.
     """
     index, points = [], []
-    for here, before in zip(stroke, [None, *stroke]):
+    for here, before in zip(stroke, [None, *stroke[:-1]], strict=True):
         if here != before:
             points.append(here)
         index.append(len(points) - 1)
@@ -241,7 +251,7 @@ def _curve_matrix(stroke: Stroke, n_points: int) -> tuple[np.ndarray, np.ndarray
             t / 2 + 2 * t**2 - 3 * t**3 / 2,
             -(t**2) / 2 + t**3 / 2,
         )
-        for offset, weight in zip((-1, 0, 1, 2), weights):
+        for offset, weight in zip((-1, 0, 1, 2), weights, strict=True):
             neighbour = min(max(spans[span] + offset, 0), len(index) - 1)
             matrix[row, index[neighbour]] += weight
     return matrix, np.array(points)
@@ -252,7 +262,7 @@ def _stack_strokes(strokes: list[Stroke], n_points: int) -> tuple[np.ndarray, np
     lengths = np.array([np.hypot(*np.diff(stroke, axis=0).T).sum() for stroke in strokes])
     shares = np.maximum(np.floor(n_points * lengths / lengths.sum()), 2).astype(int)
     shares[0] += n_points - shares.sum()
-    parts = [_curve_matrix(stroke, share) for stroke, share in zip(strokes, shares)]
+    parts = [_curve_matrix(stroke, share) for stroke, share in zip(strokes, shares, strict=True)]
     controls = np.concatenate([points for _, points in parts])
     matrix = np.zeros((n_points, len(controls)))
     row = column = 0
