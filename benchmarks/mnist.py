@@ -11,12 +11,12 @@ import argparse
 import csv
 from pathlib import Path
 
-import keras
-
 from cnncourse.builders import build
 from cnncourse.data import ImageDataset, load_mnist
 from cnncourse.networks import NETWORKS
 from cnncourse.training import History, train
+
+import keras
 
 RESULTS = Path(__file__).parent / "results" / "mnist_recipes.csv"
 LESSON_05_STEPS = 1_500
