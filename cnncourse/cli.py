@@ -1,49 +1,28 @@
 """The command ``cnncourse``: check this machine, open the lessons, see to the data sets.
 
 To add a command: write a function that takes the parsed arguments and returns an exit status, and
-a function that describes it to the parser, and name the latter in ``COMMANDS``. Whatever is slow
-to import is imported inside the function, so that ``cnncourse --help`` answers at once.
+add it in ``build_parser``. Whatever is slow to import is imported inside the function, so that
+``cnncourse --help`` answers at once.
 
 Exit status: 0 done, 1 it did not work, 2 it was asked in a way that makes no sense.
 """
 
 import argparse
 import importlib.util
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
 import cnncourse
 
 LESSONS = "lessons"
 
 
-class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with a command line, and where to look."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the line and leave with exit status 2."""
-        self.exit(2, f"{self.prog}: {message} -> {self.prog} --help\n")
-
-
-Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
-
-
-# ---------------------------------------------------------------------------------------------
 # cnncourse doctor
-
-
-def describe_doctor(commands: Commands) -> None:
-    """Add ``doctor`` to the parser."""
-    parser = commands.add_parser(
-        "doctor",
-        help="check this machine, and say what to do where something is missing",
-        description="Check this machine. Quote what it prints in a bug report.",
-    )
-    parser.set_defaults(run=run_doctor)
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:
@@ -57,22 +36,7 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     return doctor.exit_status(findings)
 
 
-# ---------------------------------------------------------------------------------------------
 # cnncourse lab
-
-
-def describe_lab(commands: Commands) -> None:
-    """Add ``lab`` to the parser."""
-    parser = commands.add_parser(
-        "lab",
-        help="open the lessons in JupyterLab",
-        description="Open the lessons in JupyterLab. What follows -- goes to JupyterLab as it is, "
-        "for instance: cnncourse lab -- --port 9000",
-    )
-    parser.add_argument(
-        "--no-browser", action="store_true", help="print the address and open no browser"
-    )
-    parser.set_defaults(run=run_lab)
 
 
 def run_lab(arguments: argparse.Namespace) -> int:
@@ -83,9 +47,10 @@ def run_lab(arguments: argparse.Namespace) -> int:
     reason = why_no_browser(os.environ, sys.platform, in_container())
     asked = arguments.no_browser or "--no-browser" in arguments.extra
     browser = not (asked or reason)
-    command = lab_command(root, as_root=is_root(), browser=browser, extra=arguments.extra)
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    command = lab_command(root, as_root=as_root, browser=browser, extra=arguments.extra)
     print(lab_notice(root, browser=browser, reason=reason), flush=True)
-    return become(command)
+    return become(command, without_news(os.environ))
 
 
 def find_course(starts: Iterable[Path]) -> Path:
@@ -119,6 +84,26 @@ def lab_command(
     return [*command, *extra]
 
 
+def without_news(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which JupyterLab does not ask whether to show Jupyter's news.
+
+    JupyterLab has no option for that. It reads settings from every folder that is named in
+    JUPYTER_CONFIG_PATH, so one of the course's own leaves the reader's settings as they are.
+    """
+    import platformdirs
+
+    folder = Path(platformdirs.user_cache_dir("cnncourse"), "jupyter")
+    file = folder / "labconfig" / "page_config.json"
+    setting = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(setting), encoding="utf-8")
+    except OSError:  # then it asks
+        return dict(environ)
+    paths = filter(None, [str(folder), environ.get("JUPYTER_CONFIG_PATH")])
+    return {**environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+
+
 def why_no_browser(environ: Mapping[str, str], system: str, container: bool) -> str:
     """Why a browser opened here would be seen by nobody; empty when it would be seen."""
     if environ.get("SSH_CONNECTION") or environ.get("SSH_TTY"):
@@ -146,11 +131,6 @@ def lab_notice(root: Path, *, browser: bool, reason: str) -> str:
     )
 
 
-def is_root() -> bool:
-    """Whether this is Linux' or macOS' superuser."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0
-
-
 def in_container() -> bool:
     """Whether this runs in a container, as Docker, Podman, systemd and Kubernetes mark it."""
     marks = (Path("/.dockerenv"), Path("/run/.containerenv"))
@@ -158,34 +138,19 @@ def in_container() -> bool:
     return any(mark.exists() for mark in marks) or any(os.environ.get(name) for name in named)
 
 
-def become(command: Sequence[str]) -> int:
+def become(command: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run a command in place of this process, so that Ctrl-C and the exit status are its own."""
-    if os.name == "nt":  # Windows cannot replace a process: wait, and leave Ctrl-C to the child
-        with subprocess.Popen(command) as child:
-            while True:
-                try:
-                    return child.wait()
-                except KeyboardInterrupt:
-                    continue
-    os.execv(command[0], list(command))
+    if os.name != "nt":
+        os.execve(command[0], list(command), dict(environ))
+    with subprocess.Popen(command, env=environ) as child:  # Windows cannot replace a process
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:  # the child has heard it too
+                continue
 
 
-# ---------------------------------------------------------------------------------------------
 # cnncourse data
-
-
-def describe_data(commands: Commands) -> None:
-    """Add ``data`` to the parser."""
-    parser = commands.add_parser(
-        "data",
-        help="list the data sets on this machine, fetch or make them",
-        description="List the data sets on this machine, after fetching or making what is asked.",
-    )
-    parser.add_argument("--download", action="store_true", help="fetch the official files now")
-    parser.add_argument(
-        "--make-offline", action="store_true", help="make the offline stand-in now (about 20 s)"
-    )
-    parser.set_defaults(run=run_data)
 
 
 def run_data(arguments: argparse.Namespace) -> int:
@@ -194,43 +159,49 @@ def run_data(arguments: argparse.Namespace) -> int:
     from cnncourse.doctor import hide_home
 
     asked = ["official"] * arguments.download + ["offline"] * arguments.make_offline
+    missing = {"official": "cnncourse data --download", "offline": "made when first needed"}
+    kept = True
     for name in data.collections():
         for source in asked:
             getattr(data, f"load_{name}")(source=source)
-    found = {name: data.where(name) for name in data.collections()}
-    for line in data_lines(found):
-        print(hide_home(line))
-    # What was made but could not be kept is not what was asked for.
-    return int(any(places[source] is None for places in found.values() for source in asked))
+        found = data.where(name)
+        for source, place in found.items():
+            shown = hide_home(str(place)) if place else f"not here yet -> {missing[source]}"
+            print(f"{name:<8} {source:<8}  {shown}")
+        kept = kept and all(found[source] for source in asked)
+    return 0 if kept else 1  # what was made but could not be kept is not what was asked for
 
 
-def data_lines(found: Mapping[str, Mapping[str, Path | None]]) -> list[str]:
-    """One line for each data set and source: where it is, or how to get it."""
-    get = {"official": "cnncourse data --download", "offline": "made when first needed"}
-    return [
-        f"{name:<8} {source:<8}  {place if place else f'not here yet -> {get[source]}'}"
-        for name, places in found.items()
-        for source, place in places.items()
-    ]
-
-
-# ---------------------------------------------------------------------------------------------
 # The command line
 
-COMMANDS: tuple[Callable[[Commands], None], ...] = (
-    describe_doctor,
-    describe_lab,
-    describe_data,
-)
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command line, and where to look."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and leave with exit status 2."""
+        self.exit(2, f"{self.prog}: {message} -> {self.prog} --help\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser with every command."""
     parser = Parser(prog="cnncourse", description="A course on convolutional networks that runs.")
     parser.add_argument("--version", action="version", version=f"cnncourse {cnncourse.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for describe in COMMANDS:
-        describe(commands)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    help_ = "check this machine, and say what to do where something is missing"
+    doctor = commands.add_parser("doctor", help=help_, epilog="Quote its lines in a bug report.")
+    doctor.set_defaults(run=run_doctor)
+
+    rest = "What follows -- goes to JupyterLab as it is: cnncourse lab -- --port 9000"
+    lab = commands.add_parser("lab", help="open the lessons in JupyterLab", epilog=rest)
+    lab.add_argument("--no-browser", action="store_true", help="print the address only")
+    lab.set_defaults(run=run_lab)
+
+    data = commands.add_parser("data", help="list the data sets here; fetch or make them")
+    data.add_argument("--download", action="store_true", help="fetch the official files now")
+    data.add_argument("--make-offline", action="store_true", help="make the offline stand-in now")
+    data.set_defaults(run=run_data)
     return parser
 
 
@@ -258,8 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except (ValueError, OSError) as error:  # raised on purpose, with a message for a person
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"cnncourse: {message}", file=sys.stderr)
+        print(f"cnncourse: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -169,8 +169,9 @@ def show_windows(
     places = [(0, column) for column in range(min(shown, columns))] + [(rows - 1, columns - 1)]
     for index, (row, column) in enumerate(places):
         corner = (column * stride - left - 0.5, row * stride - top - 0.5)
-        style = {"color": COLOURS[index], "linestyle": DASHES[index % len(DASHES)], "lw": 2.5}
-        axes.add_patch(plt.Rectangle(corner, window, window, fill=False, **style))
+        outline = plt.Rectangle(corner, window, window, fill=False, lw=2.5)
+        outline.set(edgecolor=COLOURS[index], linestyle=DASHES[index % len(DASHES)])
+        axes.add_patch(outline)
     axes.set(
         xlabel=f"width: {columns} places, stride {stride}",
         ylabel=f"height: {rows} places, stride {stride}",

@@ -127,6 +127,8 @@ def test_doctor_as_a_person_runs_it():
     seconds = time.perf_counter() - started
     assert child.returncode in (0, 1)
     assert child.stderr == ""  # no log lines of TensorFlow
+    assert re.search(r"\[OK\]   tensorflow +2\.\S+ imports; a convolution gives 37,", child.stdout)
+    assert str(Path.home()) == "/" or f"{Path.home()}/" not in child.stdout
     shapes = r"\[(OK|WARN|FAIL)\] |  +|Ready|Not ready|$"
     assert all(re.match(shapes, line) for line in child.stdout.splitlines()), child.stdout
     assert seconds < 60  # 5 s on an idle machine
@@ -274,8 +276,9 @@ def test_lab_says_one_line_and_becomes_jupyter(
     course, monkeypatch, capsys, argv, reason, options, words
 ):
     started = []
-    monkeypatch.setattr(cli, "become", lambda command: started.append(command) or 0)
-    monkeypatch.setattr(cli, "is_root", lambda: False)
+    monkeypatch.setattr(cli, "become", lambda command, environ: started.append(command) or 0)
+    monkeypatch.setattr(cli, "without_news", dict)
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 1000, raising=False)
     monkeypatch.setattr(cli, "why_no_browser", lambda *arguments: reason)
     assert cli.main(["lab", *argv]) == 0
     (command,) = started
@@ -284,6 +287,21 @@ def test_lab_says_one_line_and_becomes_jupyter(
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert words in out
+
+
+# cnncourse lab: no question about news
+
+
+def test_a_cache_that_cannot_be_written_to_leaves_the_environment_as_it_is(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "file"))
+    assert cli.without_news({"A": "b"}) == {"A": "b"}
+
+
+def test_a_folder_of_settings_that_is_set_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path))
+    path = cli.without_news({"JUPYTER_CONFIG_PATH": "mine"})["JUPYTER_CONFIG_PATH"]
+    assert path.split(os.pathsep) == [str(tmp_path / "jupyter"), "mine"]
 
 
 # cnncourse lab: for real
@@ -296,13 +314,14 @@ def free_port():
 
 
 def get(url, token):
-    """JSON from a server, None while it does not answer."""
+    """What a server answers, None while it does not."""
     request = urllib.request.Request(url, headers={"Authorization": f"token {token}"})
     # A proxy of this machine's environment must not come in between.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=5) as answer:
-            return json.load(answer)
+            text = answer.read().decode()
+            return json.loads(text) if "json" in answer.headers["Content-Type"] else text
     except OSError:
         return None
 
@@ -312,7 +331,7 @@ def get(url, token):
 def test_lab_starts_serves_the_lessons_and_stops_on_ctrl_c(course, tmp_path_factory):
     port, token = free_port(), "a-token-for-this-test"
     config = tmp_path_factory.mktemp("jupyter")
-    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "XDG_CACHE_HOME")
     environ = {**os.environ, **{name: str(config) for name in names}}
     command = [sys.executable, "-m", "cnncourse.cli", "lab", "--no-browser", "--"]
     command += [f"--port={port}", "--ServerApp.port_retries=0"]
@@ -338,6 +357,9 @@ def test_lab_starts_serves_the_lessons_and_stops_on_ctrl_c(course, tmp_path_fact
         lessons = get(f"{address}/contents/lessons", token)
         assert [entry["name"] for entry in lessons["content"]] == ["00_start_here.ipynb"]
         assert get(f"{address}/status", "another token") is None
+        page = get(f"http://127.0.0.1:{port}/lab", token)
+        disabled = re.search(r'"disabledExtensions": \[(.*?)\]', page).group(1)
+        assert disabled == '"@jupyterlab/apputils-extension:announcements"'
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=max(5, deadline - time.monotonic())) == 0, log.read_text()
     finally:

@@ -4,9 +4,9 @@ Whatever the way, a built network has ``logits(images)``, ``gradients(images, la
 ``params``, in NumPy and under the same names, so that builds can be held side by side.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,6 +25,15 @@ class BuiltNetwork(Protocol):
     """What every build can do."""
 
     network: Network
+
+    @property
+    def trainable_variables(self) -> Sequence[Any]:
+        """What an optimizer moves, in the params' order, as the framework's own variables."""
+        ...
+
+    def __call__(self, images: Any, training: bool = False) -> Any:
+        """Logits as the framework's own tensor; ``training`` switches dropout on."""
+        ...
 
     @property
     def params(self) -> Params:

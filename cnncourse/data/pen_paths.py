@@ -13,23 +13,19 @@ Stroke = list[tuple[float, float]]
 PEN_PATHS: dict[int, list[tuple[float, list[Stroke]]]] = {
     0: [
         # one oval, begun at the top
-        (4, [[(.40, .02), (.15, .15), (.03, .45), (.10, .80), (.33, .98), (.58, .82), (.68, .48),
-              (.58, .15), (.38, .02)]]),
+        (4, [[(.40, .01), (.08, .26), (.08, .76), (.36, .98), (.64, .70), (.62, .24), (.38, .01)]]),
         # the end runs over the beginning
-        (3, [[(.50, .08), (.25, .05), (.06, .30), (.05, .68), (.28, .97), (.58, .85), (.68, .50),
-              (.60, .15), (.40, .00), (.25, .08)]]),
+        (3, [[(.50, .06), (.14, .16), (.04, .66), (.34, .98), (.66, .66), (.58, .16), (.28, .06)]]),
         # not quite closed
-        (1, [[(.30, .04), (.10, .25), (.02, .60), (.20, .95), (.48, .95), (.66, .62), (.60, .22),
-              (.44, .08)]]),
+        (1, [[(.30, .04), (.05, .36), (.14, .90), (.48, .94), (.66, .56), (.58, .20), (.44, .07)]]),
         # wide, round
-        (2, [[(.50, .05), (.20, .12), (.02, .45), (.15, .82), (.50, .97), (.82, .80), (.92, .45),
-              (.75, .12), (.45, .03)]]),
+        (2, [[(.48, .04), (.08, .25), (.10, .75), (.50, .98), (.88, .72), (.86, .24), (.44, .04)]]),
         # the end runs on into the bowl
-        (1, [[(.58, .10), (.30, .06), (.06, .40), (.10, .82), (.35, .98), (.62, .70), (.64, .30),
-              (.45, .04), (.22, .12), (.18, .28)]]),
+        (1, [[(.58, .10), (.30, .06), (.05, .46), (.16, .90), (.46, .94), (.66, .50), (.48, .06),
+              (.22, .12), (.18, .28)]]),
         # the end leaves to the right
-        (1, [[(.40, .04), (.12, .24), (.04, .66), (.28, .97), (.58, .76), (.58, .34), (.36, .08),
-              (.52, .03), (.76, .02)]]),
+        (1, [[(.40, .04), (.08, .32), (.10, .82), (.40, .96), (.62, .58), (.40, .10), (.54, .02),
+              (.76, .02)]]),
     ],
     1: [
         # a plain stroke
@@ -76,6 +72,9 @@ PEN_PATHS: dict[int, list[tuple[float, list[Stroke]]]] = {
         # small head, the loop's tail falls
         (1, [[(.12, .22), (.28, .04), (.46, .06), (.50, .26), (.40, .58), (.18, .86), (.02, .80),
               (.10, .64), (.34, .70), (.60, .92), (.80, 1.0)]]),
+        # upright back, small loop, the tail ends below
+        (1, [[(.10, .12), (.30, .00), (.46, .14), (.44, .45), (.34, .82), (.18, .98), (.04, .88),
+              (.16, .74), (.36, .86), (.56, 1.0)]]),
     ],
     3: [
         # two bows and a corner between them
@@ -299,10 +298,12 @@ def _stack_strokes(strokes: list[Stroke], n_points: int) -> tuple[np.ndarray, np
 class PenPaths:
     """All of `PEN_PATHS` as arrays, ready to be drawn many at a time.
 
-    `n_points` is the number of places along the pen's way that each drawn digit gets.
+    `matrices` (ways, n_points, n_controls) and `controls` (ways, n_controls, 2), filled up with
+    zeros, multiply to paths; `cumulative` (10, ways) holds each digit's chances of the ways.
     """
 
-    def __init__(self, n_points: int):
+    def __init__(self, n_points: int) -> None:
+        """Prepare paths of `n_points` places along the way of the pen."""
         ways = [(digit, *way) for digit, ways in PEN_PATHS.items() for way in ways]
         stacked = [_stack_strokes(strokes, n_points) for _, _, strokes in ways]
         n_controls = max(len(controls) for _, controls in stacked)
@@ -317,10 +318,13 @@ class PenPaths:
         self.cumulative = np.cumsum(self.cumulative, axis=1)
         self.cumulative /= self.cumulative[:, -1:]
 
-    def draw(self, labels: np.ndarray, unsteadiness: float, rng: np.random.Generator) -> np.ndarray:
-        """A fresh pen path for each label: (n, n_points, 2), each digit about 1 high.
+    def draw(
+        self, labels: np.ndarray, unsteadiness: np.ndarray | float, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Draw a fresh pen path for each label: (n, n_points, 2), each digit about 1 high.
 
-        Every point that the pen passes is moved by a normal deviate of scale `unsteadiness`.
+        Every point that the pen passes is moved by a normal deviate of scale `unsteadiness`: one
+        number, or (n, 1, 1).
         """
         way = (rng.random(len(labels))[:, None] > self.cumulative[labels]).sum(axis=1)
         controls = self.controls[way]
