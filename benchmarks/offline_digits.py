@@ -54,10 +54,17 @@ def main() -> None:
     for name, array in arrays.items():
         print(f"sha256 {name:8} {hashlib.sha256(array.tobytes()).hexdigest()}")
 
-    classes = tuple(str(digit) for digit in range(10))
-    data = ImageDataset(**arrays, class_names=classes, name="mnist", source="offline").scaled()
+    data = ImageDataset(
+        x_train=arrays["x_train"],
+        y_train=arrays["y_train"],
+        x_test=arrays["x_test"],
+        y_test=arrays["y_test"],
+        class_names=tuple(str(digit) for digit in range(10)),
+        name="mnist",
+        source="offline",
+    ).scaled()
     network = NETWORKS["mnist-keras"]
-    linear = replace(network, name="linear", layers=(Flatten(), Dense(10)))
+    linear = replace(network, name="linear", layers=(Flatten(), Dense(10, "softmax")))
     history = train(
         build(linear, "keras"),
         data,

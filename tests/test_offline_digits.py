@@ -94,7 +94,7 @@ def test_a_part_takes_only_its_own_sources(monkeypatch):
     before = make_digits(10, 300)["x_test"]
     traces = offline_digits._trace_real_digits()
     spoilt = traces.points.copy()
-    spoilt[np.isin(traces.index, source_indices(0)[0])] = np.nan
+    spoilt[np.isin(traces.source, source_indices(0)[0])] = np.nan
     monkeypatch.setattr(
         offline_digits, "_trace_real_digits", lambda: traces._replace(points=spoilt)
     )

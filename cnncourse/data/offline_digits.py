@@ -1,15 +1,16 @@
 """A stand-in for MNIST, made on this machine without a network.
 
-Three quarters of the images come from the pen paths of `pen_paths.py`, a fresh one drawn for each
-image; the rest is redrawn from real handwriting: the 1,797 digits of 8x8 pixels that scikit-learn
-carries (E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
+Most images come from the pen paths of `pen_paths.py`, a fresh one drawn for each image. The others
+are redrawn from real handwriting: the 1,797 digits of 8x8 pixels that scikit-learn carries
+(E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
 Repository, 1998; each pixel counts the inked cells of a 4x4 block of a 32x32 scan). Both become
 points along the way of the pen, which are bent, slanted and stretched as hands differ (elastic
 distortion: Simard, Steinkraus and Platt, ICDAR 2003), inked with a pen of some width, fitted into
 20x20 pixels and centred by mass in 28x28, as LeCun, Cortes and Burges did for MNIST.
 
-The constants marked "MNIST" are averages measured once over its training set (60,000 images), so
-that widths, slants and strokes agree; no image of it and nothing trained on it is in here.
+The constants marked "MNIST" were measured once over its training set, so that widths, slants and
+strokes agree on average, and the ways of writing were chosen with its training images in view. No
+image of it and nothing learnt by training on it is in here.
 """
 
 import os
@@ -53,16 +54,16 @@ UNSTEADY = 0.03  # each point that a drawn pen passes
 RADIUS_SPREAD = 0.23  # logarithm of the pen's radius
 PRESSURE = 0.12  # swelling and thinning of a drawn stroke
 RAGGED = 0.13  # logarithm of the radius from point to point
-EDGE = 1.0  # pixels from full ink to none; MNIST: 46 % of inked pixels are above 229
+EDGE = 1.0  # pixels from full ink to none; as in MNIST nearly half of the inked pixels are full
 
 
 class Traces(NamedTuple):
-    """The legible real digits as pen paths; `index` says where each is in `load_digits`."""
+    """The legible real digits as pen paths; `source` is each one's place in `load_digits`."""
 
     points: np.ndarray  # (n, N_POINTS, 2): x to the right, y down, about 1 high
     widths: np.ndarray  # (n, N_POINTS): the stroke's width there over its median
     labels: np.ndarray  # (n,)
-    index: np.ndarray  # (n,)
+    source: np.ndarray  # (n,)
 
 
 def make_digits(
@@ -95,7 +96,7 @@ def source_indices(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     traces = _trace_real_digits()
     train, test = [], []
     for digit in range(10):
-        mine = rng.permutation(traces.index[traces.labels == digit])
+        mine = rng.permutation(traces.source[traces.labels == digit])
         n_test = round(len(mine) * TEST_SHARE)
         test.append(mine[:n_test])
         train.append(mine[n_test:])
@@ -126,8 +127,8 @@ def _trace_real_digits() -> Traces:
             kept.append(index)
             points.append(path / 32)  # a scan is 32 cells high
             widths.append(radius / np.median(radius))
-    index = np.array(kept)
-    return Traces(np.stack(points), np.stack(widths), digits.target[index], index)
+    source = np.array(kept)
+    return Traces(np.stack(points), np.stack(widths), digits.target[source], source)
 
 
 def _enlarge(counts: np.ndarray) -> np.ndarray:
@@ -210,7 +211,7 @@ def _make_part(
     """Images (n, 28, 28, 1) and labels (n,) of one part, traced from `sources` or drawn."""
     labels = _shuffled_labels(n, counts, np.random.default_rng([*seed, n]))
     traces, pens = _trace_real_digits(), PenPaths(N_POINTS)
-    rows = np.flatnonzero(np.isin(traces.index, sources))
+    rows = np.flatnonzero(np.isin(traces.source, sources))
     rows_of = [rows[traces.labels[rows] == digit] for digit in range(10)]
 
     def make_batch(start: int) -> np.ndarray:
