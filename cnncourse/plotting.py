@@ -179,3 +179,28 @@ def show_windows(
     )
     axes.set_xlim(extent[0] - 0.3, extent[1] + 0.3)
     axes.set_ylim(extent[2] + 0.3, extent[3] - 0.3)
+
+
+def show_shares(names: Sequence[str], amounts: Mapping[str, Sequence[float]]) -> None:
+    """Draw what share of each total the named parts have, one group of bars for each total.
+
+    ``amounts`` maps a total's name to one number for each of ``names``. Every bar carries its
+    share in percent.
+    """
+    for total, values in amounts.items():
+        if len(values) != len(names) or sum(values) <= 0:
+            raise ValueError(
+                f"amounts[{total!r}] is {list(values)}; give {len(names)} numbers, one for each "
+                "name, that add up to more than 0"
+            )
+    _, panels = plt.subplots(
+        1, len(amounts), figsize=(4.5 * len(amounts), 0.5 * len(names) + 1), layout="constrained"
+    )
+    for index, (axes, (total, values)) in enumerate(
+        zip(np.atleast_1d(panels), amounts.items(), strict=True)
+    ):
+        shares = [100 * value / sum(values) for value in values]
+        bars = axes.barh(names, shares, color=COLOURS[index], hatch=("", "//", "..")[index % 3])
+        axes.bar_label(bars, [f"{share:.1f} %" for share in shares], padding=3)
+        axes.invert_yaxis()
+        axes.set(xlabel=f"share of all {total}, %", xlim=(0, 120), title=total)
