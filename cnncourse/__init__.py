@@ -17,9 +17,11 @@ ROOMS = (
     "builders",
     "data",
     "doctor",
+    "explorers",
     "layers",
     "networks",
     "plotting",
+    "reference",
     "training",
 )
 

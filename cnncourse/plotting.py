@@ -163,7 +163,8 @@ def show_windows(
     padded = np.pad(image, ((top, bottom), (left, right)))
     height, width = padded.shape
     extent = (-0.5 - left, width - 0.5 - left, height - 0.5 - top, -0.5 - top)
-    axes.imshow(padded, cmap="grey_r", alpha=0.8, extent=extent)
+    limits = {"vmin": min(0, padded.min()), "vmax": max(1, padded.max())}
+    axes.imshow(padded, cmap="grey_r", alpha=0.8, extent=extent, **limits)
     frame = plt.Rectangle((-0.5, -0.5), image.shape[1], image.shape[0], fill=False, lw=1.5)
     axes.add_patch(frame)
     places = [(0, column) for column in range(min(shown, columns))] + [(rows - 1, columns - 1)]

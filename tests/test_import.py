@@ -47,7 +47,7 @@ def test_rooms_load_on_first_use_and_unknown_ones_are_named():
         cnncourse.kitchen  # noqa: B018
 
 
-@pytest.mark.parametrize("room", ["arithmetic", "networks", "data", "plotting"])
+@pytest.mark.parametrize("room", ["arithmetic", "reference", "networks", "data", "plotting"])
 def test_the_light_rooms_never_load_tensorflow(room):
     code = f"import sys, cnncourse.{room}; print('tensorflow' in sys.modules)"
     assert run(code).stdout == "False\n"
@@ -56,9 +56,11 @@ def test_the_light_rooms_never_load_tensorflow(room):
 # A room may import the rooms named with it, and no other.
 BELOW = {
     "arithmetic": set(),
+    "reference": {"arithmetic"},
     "networks": {"arithmetic"},
     "data": set(),
     "plotting": {"arithmetic"},
+    "explorers": {"arithmetic", "reference"},
     "layers": set(),
     "builders": {"networks", "layers"},
     "training": {"data", "layers"},
