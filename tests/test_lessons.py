@@ -9,6 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.signal import correlate2d
 
 from cnncourse import layers
 from cnncourse.builders import build, initial_params
@@ -121,3 +122,63 @@ def test_lesson_07_models_are_mnist_keras():
         np.testing.assert_allclose(
             model(IMAGES), build("mnist-keras", "eager", params=params).logits(IMAGES), atol=1e-6
         )
+
+
+def test_lesson_01_slide_is_scipys_correlation():
+    lesson = definitions("01_convolution_arithmetic")
+    image, kernel = RANDOM.normal(size=(7, 6)), RANDOM.normal(size=(3, 2))
+    expected = correlate2d(image, kernel, "valid")
+    np.testing.assert_allclose(lesson.slide(image, kernel), expected, atol=1e-12)
+    by_hand = lesson.slide(np.arange(1, 10).reshape(3, 3), -np.eye(2))
+    np.testing.assert_array_equal(by_hand, [[-6, -8], [-12, -14]])
+
+
+def test_lesson_02_max_pool_is_tensorflows():
+    lesson = definitions("02_pooling")
+    feature_map = RANDOM.normal(size=(7, 9))
+    for window, stride in ((2, 2), (3, 2), (2, 1)):
+        batch = tf.constant(feature_map[None, :, :, None])  # an array would be cut to float32
+        expected = tf.nn.max_pool2d(batch, window, stride, "VALID")
+        ours = lesson.max_pool(feature_map, window, stride)
+        np.testing.assert_array_equal(ours, expected[0, :, :, 0])
+
+
+def test_lesson_04_backward_steps_are_tensorflows():
+    lesson = definitions("04_backpropagation_by_hand")
+    image, kernel = RANDOM.normal(size=(6, 5)), RANDOM.normal(size=(3, 2))
+    x, weights = RANDOM.normal(size=(4, 3)), RANDOM.normal(size=(3, 2))
+    behind_map, behind_units = RANDOM.normal(size=(4, 4)), RANDOM.normal(size=(4, 2))
+    tensors = [tf.constant(array) for array in (image, kernel, x, weights)]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        batch, filters = tensors[0][None, :, :, None], tensors[1][:, :, None, None]
+        feature_map = tf.nn.conv2d(batch, filters, 1, "VALID")[0, :, :, 0]
+        loss = tf.reduce_sum(feature_map * behind_map)
+        loss += tf.reduce_sum(tensors[2] @ tensors[3] * behind_units)
+    expected = tape.gradient(loss, tensors)
+    ours = (
+        *lesson.conv_backward(behind_map, image, kernel),
+        *lesson.dense_backward(behind_units, x, weights)[:2],
+    )
+    for mine, theirs in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-12)
+
+
+def test_lesson_04_network_has_tensorflows_gradients():
+    lesson = definitions("04_backpropagation_by_hand")
+    params = lesson.new_params()
+    logits, given = lesson.forward(params, IMAGES)
+    slopes = lesson.backward(params, given, logits, LABELS)
+    variables = {name: tf.Variable(array) for name, array in params.items()}
+    with tf.GradientTape() as tape:
+        values = tf.constant(IMAGES)
+        for name in ("conv1", "conv2"):
+            kernel, bias = variables[f"{name}/kernel"], variables[f"{name}/bias"]
+            values = tf.nn.relu(layers.conv2d(values, kernel, bias, padding="VALID"))
+            values = layers.max_pool2d(values)
+        kernel, bias = variables["dense/kernel"], variables["dense/bias"]
+        theirs = layers.dense(layers.flatten(values), kernel, bias)
+        loss = tf.reduce_mean(layers.cross_entropy(theirs, LABELS))
+    np.testing.assert_allclose(logits, theirs, atol=1e-5)
+    for name, expected in tape.gradient(loss, variables).items():
+        np.testing.assert_allclose(slopes[name], expected, atol=1e-5, rtol=1e-4)

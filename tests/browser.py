@@ -1,0 +1,133 @@
+"""Fixtures for tests in a real browser: `lab`, a JupyterLab as a reader starts it, and `browser`.
+
+A test module takes them with ``pytest_plugins = ("browser",)``.
+"""
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+LESSONS = Path(__file__).parent.parent / "lessons"
+
+needs_browser = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER),
+    reason="needs chromium and chromedriver: apt install chromium chromium-driver",
+)
+
+RUN_ALL = """
+const done = arguments[arguments.length - 1];
+(async () => {
+  const app = window.jupyterapp;
+  const panel = app.shell.currentWidget;
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  await app.commands.execute('notebook:run-all-cells');
+  done(panel.content.model.sharedModel.cells.map(cell => cell.toJSON()));
+})().catch(error => done(String(error)));
+"""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab: its address, its token and the folder that it shows."""
+
+    base: str
+    token: str
+    folder: Path
+
+    def url(self, notebook: str) -> str:
+        return f"{self.base}/lab/tree/{notebook}?token={self.token}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory) -> Iterator[Lab]:
+    """A JupyterLab on a copy of the lessons, so that nothing here is overwritten."""
+    folder = tmp_path_factory.mktemp("course")
+    shutil.copytree(LESSONS, folder / "lessons")
+    log = folder / "lab.log"
+    command = [sys.executable, "-m", "cnncourse.cli", "lab", "--no-browser", "--"]
+    command += [f"--ServerApp.port={free_port()}", "--LabApp.expose_app_in_browser=True"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        base, token = found.group().split("/lab")[0], found.group().split("token=")[1]
+        yield Lab(base, token, folder)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory) -> Iterator[Any]:
+    """A headless Chromium."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--window-size=1280,1600",
+        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+    ):
+        options.add_argument(flag)
+    service = webdriver.ChromeService(executable_path=DRIVER)
+    driver = webdriver.Chrome(options=options, service=service)
+    driver.set_script_timeout(180)
+    yield driver
+    driver.quit()
+
+
+def wait_for(browser: Any, script: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not browser.execute_script(f"return Boolean({script})"):
+        assert time.monotonic() < deadline, f"never true: {script}\n{browser.title}"
+        time.sleep(0.2)
+
+
+def open_notebook(browser: Any, lab: Lab, notebook: str, cells: int) -> None:
+    """Open a notebook of the lab's folder and wait until its ``cells`` cells are there."""
+    browser.get(lab.url(notebook))
+    panel = "window.jupyterapp?.shell?.currentWidget"
+    opened = f"{panel}?.context?.path === '{notebook}'"
+    wait_for(browser, f"{opened} && {panel}.content?.model?.cells?.length >= {cells}")
+
+
+def run_all(browser: Any) -> list[dict]:
+    """Run the open notebook; return its code cells."""
+    cells = browser.execute_async_script(RUN_ALL)
+    assert isinstance(cells, list), cells
+    return [cell for cell in cells if cell["cell_type"] == "code"]
