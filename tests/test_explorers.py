@@ -127,7 +127,7 @@ def test_the_map_is_filled_up_to_the_position():
 def test_impossible_settings_are_said_in_the_picture_and_recover():
     explorer = ConvolutionExplorer(kernel_size=9)
     assert explorer.error.startswith("kernel 9 does not fit into size 8")
-    assert explorer.error in explorer._picture.value.replace("&#x27;", "'")
+    assert explorer.error in explorer._picture.svg.replace("&#x27;", "'")
     assert "kernel 9 does not fit" in repr(explorer)
     with pytest.raises(ValueError, match="kernel 9"):
         explorer.output  # noqa: B018
@@ -356,3 +356,39 @@ def test_importing_the_room_loads_neither_numpy_nor_ipywidgets():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def press(explorer, pick, row, column):
+    """What the page sends when a cell is clicked."""
+    message = {"method": "custom", "content": {"pick": pick, "row": row, "column": column}}
+    explorer._picture._handle_msg({"content": {"data": message}, "buffers": []})
+
+
+def test_a_click_on_the_map_or_the_image_moves_the_window():
+    explorer = ConvolutionExplorer(np.ones((7, 7)), np.ones((3, 3)), stride=2)
+    press(explorer, "position", 1, 2)
+    assert (explorer.position, explorer.corner) == (5, (2, 4))
+    press(explorer, "window", 5, 1)  # the window that begins there, or the last one before
+    assert explorer.corner == (4, 0)
+    press(explorer, "window", 6, 6)
+    assert explorer.corner == (4, 4)
+
+
+def test_a_click_on_the_pooled_map_and_on_a_level():
+    pooling = PoolingExplorer(np.arange(16).reshape(4, 4))
+    press(pooling, "position", 1, 0)
+    assert pooling.result == [13]
+    field = ReceptiveFieldExplorer([(3,), (3, 2)], image_size=9)
+    press(field, "level 1", 0, 4)
+    assert (field.state.level, field.state.column) == (1, 4)
+
+
+def test_every_picture_names_its_pick_areas():
+    for explorer, areas in (
+        (ConvolutionExplorer(), ["window", "position"]),
+        (ConvolutionExplorer(transposed=True), ["position"]),
+        (PoolingExplorer(), ["window", "position"]),
+        (ReceptiveFieldExplorer([(3,), (3,)], image_size=9), ["level 1", "level 2"]),
+    ):
+        found = re.findall(r'data-pick="([^"]+)"', explorer.static().svg)
+        assert sorted(found) == sorted(areas)

@@ -196,6 +196,8 @@ class _Maps:
             grid.draw(self.values[..., state.filter], limit, cut, blank),
             box(self.target, stroke=GREEN, width=3.5),
         ]
+        if not state.transposed:
+            parts.append(grid.pick("position"))
         if cut:
             parts.append(small(grid.x, grid.bottom + 12, "hatched: cut off by the padding"))
         y, x = self.bottom - 50, grid.x
@@ -251,6 +253,7 @@ def _channel_row(
     if state.groups > 1:
         parts.append(box(grid.box, stroke=PURPLE, width=3))
     parts.append(_window_outline(state, grid))
+    parts.append(grid.pick("position" if state.transposed else "window"))
     parts.append(_products(state, channel, grid, height, LEFT + width + GAP, maps))
     return "".join(parts)
 
@@ -398,6 +401,8 @@ def _pooling_row(state: Pooling, channel: int, y: float, cell: float, height: fl
         label(target.x, target.y - 14, f"feature map{name}  ({rows} × {columns})"),
         target.draw(state.output[..., channel], limit, (), undone),
         box(place, stroke=GREEN, width=3.5),
+        grid.pick("window"),
+        target.pick("position"),
     ]
     if padding and channel == state.image.shape[2] - 1:
         parts.append(small(grid.x, grid.bottom + 12, "hatched: padding, which does not count"))
@@ -462,6 +467,8 @@ def _pyramid(state: ReceptiveFieldStack, step: float) -> str:
         parts.append(grid.mark(((0, place) for place in reached[level]), colour))
         parts.append(label(LEFT, grid.middle, name))
         parts.append(small(LEFT, grid.middle + 16, f"{len(reached[level])} of {grid.columns}"))
+        if level:
+            parts.append(grid.pick(f"level {level}"))
     return "".join(parts)
 
 

@@ -320,6 +320,17 @@ class Grid:
             ]
         return "".join(parts)
 
+    def pick(self, name: str) -> str:
+        """Cover the grid with glass that tells which of its cells the pointer is on.
+
+        ``name`` says to the explorer what a click there means; see ``canvas.js``.
+        """
+        x, y, width, height = map(plain, self.box)
+        return (
+            f'<rect data-pick="{name}" data-rows="{self.rows}" data-columns="{self.columns}" '
+            f'x="{x}" y="{y}" width="{width}" height="{height}" fill="transparent"/>'
+        )
+
     def fade(self, cells: Iterable[tuple[int, int]]) -> str:
         """Lay a veil over cells that do not take part."""
         return path(self.path(cells), "none", 0.72, fill=PAPER)

@@ -5,10 +5,13 @@ the picture (``window``, ``products``, ``sum``, ``output``, ``formula`` ...) are
 """
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import anywidget
 import ipywidgets
 import numpy as np
+import traitlets
 
 from cnncourse.explorers import drawing
 from cnncourse.explorers.compute import (
@@ -68,6 +71,14 @@ def page(name: str, hint: str, rows: int = 8) -> ipywidgets.VBox:
     return ipywidgets.VBox([ipywidgets.Label(hint), field], layout={"width": "390px"})
 
 
+class Canvas(anywidget.AnyWidget):
+    """The picture in the page; a click or a drag over a pick area comes back as a message."""
+
+    _esm = (Path(__file__).parent / "canvas.js").read_text(encoding="utf-8")
+    _css = ".cnncourse-canvas [data-pick] { cursor: pointer; }"
+    svg = traitlets.Unicode().tag(sync=True)
+
+
 class Explorer(Generic[State]):
     """What all three share: a state, its picture, and controls that follow each other.
 
@@ -77,11 +88,13 @@ class Explorer(Generic[State]):
     """
 
     _draw: Callable[[Any], Picture]
+    _meant: Callable[[str, int, int], dict[str, Any]]  # settings that a click on a cell asks for
 
     def __init__(self, state: State, fields: dict[str, Any], area: ipywidgets.Widget) -> None:
         self._state: Any = state
         self._fields, self._syncing = fields, False
-        self._picture = ipywidgets.HTML(layout={"width": "auto"})
+        self._picture = Canvas()
+        self._picture.on_msg(lambda _, message, __: self._picked(message))
         self.widget = ipywidgets.VBox([area, self._picture])
         self.error: str | None = None
         for name, field in fields.items():
@@ -134,6 +147,10 @@ class Explorer(Generic[State]):
         except ValueError as error:
             self._show(drawing.trouble(str(error)), str(error))
 
+    def _picked(self, message: dict[str, Any]) -> None:
+        """Follow a click on a cell of the picture; see ``Grid.pick``."""
+        self.set(**self._meant(message["pick"], message["row"], message["column"]))
+
     def _read(self, name: str, value: Any) -> dict[str, Any]:
         return {name: value}
 
@@ -154,7 +171,7 @@ class Explorer(Generic[State]):
             self._syncing = False
 
     def _show(self, picture: Picture, error: str | None) -> None:
-        self.error, self._picture.value = error, picture.svg
+        self.error, self._picture.svg = error, picture.svg
 
     def _sync(self, name: str, field: Any) -> None:
         try:
@@ -203,6 +220,13 @@ class SteppingExplorer(Explorer[State]):
     def back(self) -> None:
         """Go to the position before, if there is one."""
         self.set(position=max(0, self._state.position - 1))
+
+    def _meant(self, pick: str, row: int, column: int) -> dict[str, Any]:
+        """A cell of the map is a position; one of the image is where the window should begin."""
+        rows, columns = self._state.grid
+        if pick == "window":
+            row, column = row // self._state.stride, column // self._state.stride
+        return {"position": min(row, rows - 1) * columns + min(column, columns - 1)}
 
     def _sync(self, name: str, field: Any) -> None:
         if name == "position" and not self.error:
@@ -375,6 +399,11 @@ class ReceptiveFieldExplorer(Explorer[ReceptiveFieldStack]):
         """Return the picture as it is, or with the output cell in another column."""
         state = self.state if step is None else changed(self.state, column=step)
         return self._picture_of(state)
+
+    def _meant(self, pick: str, row: int, column: int) -> dict[str, Any]:
+        """A cell of a level's row is the output cell to look at; the explorer's row is kept."""
+        level = int(pick.removeprefix("level "))
+        return {"level": level, "column": column}
 
     def _shown(self, name: str) -> Any:
         return layers_to_text(self.state.layers) if name == "layers" else super()._shown(name)
