@@ -497,15 +497,17 @@ def as_layers(layers: Any) -> tuple[Layer, ...]:
     if isinstance(layers, str):
         return tuple(_layer_from_line(line) for line in layers.splitlines() if line.strip())
     found: list[Layer] = []
+    counts = {"conv": 0, "pool": 0}  # named as in a network's table: conv1, pool1, conv2, ...
     for layer in layers:
-        name = f"{type(layer).__name__.lower()}{len(found) + 1}"
         kernel = getattr(layer, "kernel", getattr(layer, "window", None))
         if isinstance(layer, Layer):
             found.append(layer)
         elif kernel is not None:
             stride, dilation = (getattr(layer, key, 1) for key in ("stride", "dilation"))
             padding = getattr(layer, "padding", "valid")
-            found.append(Layer(name, kernel, stride, dilation, padding))
+            kind = "pool" if hasattr(layer, "window") else "conv"
+            counts[kind] += 1
+            found.append(Layer(f"{kind}{counts[kind]}", kernel, stride, dilation, padding))
         elif isinstance(layer, tuple | list):
             found.append(Layer(f"layer{len(found) + 1}", *layer))
         elif not hasattr(layer, "rate"):
