@@ -7,22 +7,6 @@ Nothing here holds state: weights and biases are arguments. Lesson 05 builds eve
 import tensorflow as tf
 
 
-def weights(shape: tuple[int, ...], stddev: float = 0.1, seed: int | None = None) -> tf.Variable:
-    """Weights that start as a truncated normal: nothing beyond two standard deviations.
-
-    Random, so that no two filters start (and stay) equal; truncated, so that none starts so large
-    that it drowns the others.
-    """
-    generator = tf.random.Generator.from_seed(seed) if seed is not None else None
-    draw = generator.truncated_normal if generator else tf.random.truncated_normal
-    return tf.Variable(draw(shape, stddev=stddev), name="weights")
-
-
-def biases(units: int, value: float = 0.0) -> tf.Variable:
-    """One bias for each filter or unit, all equal: the random weights already break the tie."""
-    return tf.Variable(tf.fill([units], tf.cast(value, tf.float32)), name="biases")
-
-
 def conv2d(
     images: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, stride: int = 1, padding: str = "SAME"
 ) -> tf.Tensor:
