@@ -127,8 +127,8 @@ def evaluate(
 ) -> tuple[float, float]:
     """(mean loss, accuracy) over all images, one batch at a time.
 
-    The batches keep memory small and change no result: losses and hits are summed over all of
-    them and divided once.
+    The batches keep memory small and change no result: what is gathered from them is the logits,
+    a few numbers an image, and both means are taken over all of these at once.
     """
     logits = predict(model, images, batch_size)
     loss = float(tf.reduce_mean(cross_entropy(tf.constant(logits), tf.constant(labels))))
