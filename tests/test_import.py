@@ -62,7 +62,7 @@ BELOW = {
     "plotting": {"arithmetic"},
     "explorers": {"arithmetic", "reference"},
     "layers": set(),
-    "builders": {"networks", "layers"},
+    "builders": {"networks", "reference", "layers"},
     "training": {"data", "layers"},
     "doctor": {"data"},
     "cli": {"data", "doctor"},

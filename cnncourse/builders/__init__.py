@@ -16,7 +16,9 @@ from cnncourse.networks import NETWORKS, Network
 Params = dict[str, np.ndarray]
 
 APIS = {
+    "numpy": "cnncourse.builders.in_numpy",
     "eager": "cnncourse.builders.in_tensorflow",
+    "session": "cnncourse.builders.in_session",
     "keras": "cnncourse.builders.in_keras",
 }
 
@@ -57,16 +59,16 @@ def build(
 ) -> BuiltNetwork:
     """Build a network one way, from given arrays or from the network's own initializer.
 
-    The same ``seed`` gives the same start in every api. Raises ValueError for an unknown network or
-    api, and for params whose names or shapes are not the network's. Lesson 07 holds the builds
-    against each other.
+    The same ``seed`` gives the same start in every api, and within one the same dropout. Raises
+    ValueError for an unknown network or api, and for params whose names or shapes are not the
+    network's. Lesson 07 holds the builds against each other.
     """
     if isinstance(network, str):
         network = NETWORKS[network]
     if api not in APIS:
         raise ValueError(f"api is {api!r}; use one of {', '.join(map(repr, APIS))}")
     start = initial_params(network, seed) if params is None else checked_params(network, params)
-    return import_module(APIS[api]).Build(network, start)
+    return import_module(APIS[api]).Build(network, start, seed)
 
 
 __all__ = ["APIS", "BuiltNetwork", "Params", "build", "initial_params"]

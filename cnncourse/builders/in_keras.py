@@ -17,15 +17,20 @@ class Build:
     """A `Network` as a ``keras.Sequential``, which is in ``model``.
 
     ``build(images, training=True)`` gives logits as a tensor; ``trainable_variables`` is what an
-    optimizer moves.
+    optimizer moves; ``variables`` is all that a checkpoint must hold, so what dropout draws from
+    as well.
     """
 
-    def __init__(self, network: Network, params: dict[str, np.ndarray]) -> None:
-        """Stack the layers and give them the arrays."""
+    def __init__(self, network: Network, params: dict[str, np.ndarray], seed: int = 0) -> None:
+        """Stack the layers and give them the arrays; ``seed`` decides what dropout drops."""
         self.network = network
+        seeds = np.random.SeedSequence(seed).generate_state(len(network.layers))
         self.model = keras.Sequential(
             [keras.Input(network.input_shape)]
-            + [_keras_layer(name, layer) for name, layer in network.named_layers],
+            + [
+                _keras_layer(name, layer, int(layer_seed))
+                for (name, layer), layer_seed in zip(network.named_layers, seeds, strict=True)
+            ],
             name=network.name.replace("-", "_"),
         )
         for name, array in params.items():
@@ -39,6 +44,11 @@ class Build:
     def trainable_variables(self) -> list[keras.Variable]:
         """What an optimizer moves, in the params' order."""
         return [self._variable(name) for name in self.network.parameter_shapes]
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Everything that training changes: the learnt arrays, and what dropout draws from."""
+        return self.model.variables
 
     def _variable(self, name: str) -> keras.Variable:
         layer, kind = name.split("/")
@@ -66,7 +76,7 @@ class Build:
         return {name: slope.numpy() for name, slope in zip(names, slopes, strict=True)}
 
 
-def _keras_layer(name: str, layer: Layer) -> keras.Layer:
+def _keras_layer(name: str, layer: Layer, seed: int) -> keras.Layer:
     match layer:
         case Conv(filters, kernel, stride, padding, activation):
             return keras.layers.Conv2D(
@@ -80,4 +90,4 @@ def _keras_layer(name: str, layer: Layer) -> keras.Layer:
             hidden = activation if activation != "softmax" else None
             return keras.layers.Dense(units, activation=hidden, name=name)
         case Dropout(rate):
-            return keras.layers.Dropout(rate, name=name)
+            return keras.layers.Dropout(rate, seed=seed, name=name)

@@ -15,14 +15,17 @@ class Build:
     """A `Network` as TensorFlow variables and the function that uses them.
 
     ``model(images, training=True)`` gives logits as a tensor; ``trainable_variables`` is what an
-    optimizer moves.
+    optimizer moves; ``variables`` is all that a checkpoint must hold, so what dropout draws from
+    as well.
     """
 
-    def __init__(self, network: Network, params: dict[str, np.ndarray]) -> None:
-        """Make one variable for each array."""
+    def __init__(self, network: Network, params: dict[str, np.ndarray], seed: int = 0) -> None:
+        """Make one variable for each array; ``seed`` decides what dropout drops."""
         self.network = network
-        self.variables = {name: tf.Variable(array, name=name) for name, array in params.items()}
-        self.trainable_variables = list(self.variables.values())
+        self.weights = {name: tf.Variable(array, name=name) for name, array in params.items()}
+        self.trainable_variables = list(self.weights.values())
+        self.random = tf.random.Generator.from_seed(seed)
+        self.variables = [*self.trainable_variables, self.random.state]
 
     # Plain Python that never looks into a tensor: there is nothing for AutoGraph to convert.
     @tf.autograph.experimental.do_not_convert
@@ -42,17 +45,17 @@ class Build:
                 case Dense(activation=activation):
                     values = layers.dense(values, *self._learnt(name))
                     values = tf.nn.relu(values) if activation == "relu" else values
-                case Dropout(rate=rate):
-                    values = layers.dropout(values, rate, training)
+                case Dropout(rate=rate) if training:
+                    values = layers.dropout(values, rate, self.random.make_seeds()[:, 0])
         return values
 
     def _learnt(self, name: str) -> tuple[tf.Variable, tf.Variable]:
-        return self.variables[f"{name}/kernel"], self.variables[f"{name}/bias"]
+        return self.weights[f"{name}/kernel"], self.weights[f"{name}/bias"]
 
     @property
     def params(self) -> dict[str, np.ndarray]:
         """Copies of the variables' values under their names."""
-        return {name: variable.numpy() for name, variable in self.variables.items()}
+        return {name: variable.numpy() for name, variable in self.weights.items()}
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """[batch, classes] for images [batch, height, width, channels]; no dropout."""
@@ -66,4 +69,4 @@ class Build:
             logits = self(tf.constant(images))
             loss = tf.reduce_mean(layers.cross_entropy(logits, labels))
         slopes = tape.gradient(loss, self.trainable_variables)
-        return {name: slope.numpy() for name, slope in zip(self.variables, slopes, strict=True)}
+        return {name: slope.numpy() for name, slope in zip(self.weights, slopes, strict=True)}
