@@ -109,5 +109,5 @@ def forward(network: Network, variables: dict[str, Any], images: Any, training: 
 def mean_cross_entropy(logits: Any, labels: Any) -> Any:
     """Add the batch's mean softmax cross-entropy to the current graph: a single number."""
     return tf1.reduce_mean(
-        tf1.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        tf1.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits), name="loss"
     )
