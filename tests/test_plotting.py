@@ -7,6 +7,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from cnncourse import plotting
 
@@ -67,6 +68,92 @@ def test_windows_stand_where_tensorflow_puts_them():
     assert "14 places, stride 2" in axis.get_xlabel()
 
 
+def drawn(index=0):
+    """The array that a panel of the current figure shows."""
+    return plt.gcf().axes[index].images[-1]
+
+
+def test_relu_maps_share_one_scale_from_zero():
+    maps = np.random.default_rng(0).random((14, 12, 5))
+    assert plotting.show_maps(maps, columns=3, titles=range(5), heading="pool1") is None
+    axes = [axis for axis in plt.gcf().axes if axis.images]
+    assert [axis.get_title() for axis in axes] == list("01234")
+    for index, axis in enumerate(axes):
+        np.testing.assert_array_equal(axis.images[0].get_array(), maps[:, :, index])
+        assert axis.images[0].get_clim() == (0, maps.max())
+    assert plt.gcf().axes[-1].get_ylabel() == "activation"  # the colour bar
+
+
+def test_signed_maps_have_white_at_zero():
+    maps = np.full((4, 4, 2), -3.0)
+    maps[0, 0, 0] = 1
+    plotting.show_maps(maps)
+    assert drawn().get_clim() == (-3, 3)
+    np.testing.assert_allclose(drawn().to_rgba(0.0)[:3], 1, atol=0.04)
+
+
+def test_dark_maps_are_drawn_dark_and_not_divided_by_zero():
+    plotting.show_maps(np.zeros((4, 4, 1)))
+    assert drawn().get_clim() == (0, 1)
+
+
+def test_coarse_heat_covers_the_whole_image_and_is_strongest_at_its_maximum():
+    heats = np.zeros((2, 7, 7))
+    heats[0, 2, 5], heats[0, 3, 3] = 4, 2
+    plotting.show_overlay(np.zeros((2, 28, 28, 1)), heats, titles=["4", "dark"])
+    under, over = plt.gcf().axes[0].images
+    assert under.get_extent() == over.get_extent() == [-0.5, 27.5, 27.5, -0.5]
+    opacity = over.get_alpha()
+    assert np.unravel_index(opacity.argmax(), opacity.shape) == (2, 5)
+    assert opacity[2, 5] == 2 * opacity[3, 3] > 0 == opacity[0, 0]
+    assert not drawn(1).get_alpha().any()
+
+
+def test_probability_bars_name_the_true_class_in_words():
+    probabilities = np.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]])
+    names, images = ("cat", "dog", "eel"), np.zeros((2, 8, 8, 3))
+    plotting.show_probabilities(probabilities, names, images=images, labels=np.array([1, 2]))
+    axes = plt.gcf().axes
+    assert [len(axis.images) for axis in axes] == [1, 0, 1, 0]
+    for axis, values, label in ((axes[1], probabilities[0], 1), (axes[3], probabilities[1], 2)):
+        assert [bar.get_width() for bar in axis.patches] == list(values)
+        assert [bool(bar.get_hatch()) for bar in axis.patches] == [i == label for i in range(3)]
+        written = [text.get_text() for text in axis.texts]
+        assert [text.split()[0] for text in written] == [f"{value:.2f}" for value in values]
+        assert ["label" in text for text in written] == [i == label for i in range(3)]
+        assert [tick.get_text() for tick in axis.get_yticklabels()] == list(names)
+
+
+def test_confusion_writes_every_count_and_colours_only_errors():
+    confusion = np.array([[950, 3, 0], [1, 900, 7], [2, 0, 880]])
+    plotting.show_confusion(confusion, ["0", "1", "2"], heading="on the test set")
+    axis = plt.gcf().axes[0]
+    assert (axis.get_ylabel(), axis.get_xlabel()) == ("label", "predicted")
+    written = {text.get_position(): text.get_text() for text in axis.texts}  # (column, row)
+    assert written == {(c, r): str(confusion[r, c]) for r in range(3) for c in range(3)}
+    np.testing.assert_array_equal(drawn().get_array().mask, np.eye(3, dtype=bool))
+    assert drawn().get_clim() == (0, 7)
+
+
+def test_a_confusion_without_errors_can_be_drawn():
+    plotting.show_confusion(np.diag([5, 5]), ["a", "b"])
+    assert drawn().get_clim() == (0, 1)
+
+
+def test_calibration_puts_each_image_into_its_bin():
+    # Of four bins: two images in the second, none in the third, three in the last, 1.0 included.
+    confidence, correct = [0.3, 0.4, 0.8, 0.9, 1.0], [True, False, True, True, True]
+    plotting.show_calibration(confidence, correct, bins=4)
+    upper, lower = plt.gcf().axes
+    points = upper.containers[0]
+    np.testing.assert_allclose(points[0].get_xydata(), [[0.35, 0.5], [0.9, 1]])
+    assert [bar.get_height() for bar in lower.patches] == [0, 2, 0, 3]
+    # Wilson's interval for 1 of 2 and 3 of 3, from SciPy.
+    for segment, (right, n) in zip(points[2][0].get_segments(), ((1, 2), (3, 3)), strict=True):
+        expected = binomtest(right, n).proportion_ci(method="wilson")
+        np.testing.assert_allclose(segment[:, 1], expected, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -75,6 +162,29 @@ def test_windows_stand_where_tensorflow_puts_them():
         (lambda: plotting.show_images(np.zeros((2, 8, 8, 1)), [1]), "titles has 1 entries for 2"),
         (lambda: plotting.show_kernels(np.zeros((5, 5))), r"kernel has shape \(5, 5\)"),
         (lambda: plotting.show_kernels(np.zeros((5, 5, 1, 2)), channel=1), "channel is 1"),
+        (lambda: plotting.show_maps(np.zeros((1, 8, 8, 4))), r"maps have shape \(1, 8, 8, 4\)"),
+        (lambda: plotting.show_maps(np.zeros((8, 8, 4)), titles=[1]), "titles has 1 entries for 4"),
+        (
+            lambda: plotting.show_overlay(np.zeros((1, 8, 8, 1)), np.full((1, 8, 8), -1.0)),
+            "nothing negative",
+        ),
+        (
+            lambda: plotting.show_overlay(np.zeros((2, 8, 8, 1)), np.zeros((1, 8, 8))),
+            r"heats have shape \(1, 8, 8\) for 2 images",
+        ),
+        (lambda: plotting.show_probabilities(np.zeros(3), "abc"), r"probabilities\[np.newaxis\]"),
+        (lambda: plotting.show_probabilities(np.full((1, 3), 4.2), "abc"), "the softmax of the"),
+        (lambda: plotting.show_probabilities(np.zeros((1, 3)), "ab"), "class_names has 2 entries"),
+        (
+            lambda: plotting.show_probabilities(np.zeros((1, 3)), "abc", labels=[3]),
+            "class numbers from 0 to 2",
+        ),
+        (lambda: plotting.show_confusion(np.zeros((2, 2)), "ab"), "holds float64; give whole"),
+        (lambda: plotting.show_confusion(np.ones((2, 3), int), "ab"), r"shape \(2, 3\)"),
+        (lambda: plotting.show_confusion(np.ones((2, 2), int), "abc"), "class_names has 3 entries"),
+        (lambda: plotting.show_calibration([0.5], [True, False]), r"shape \(1,\) and correct \(2,"),
+        (lambda: plotting.show_calibration([7.5], [True]), r"probabilities.max\(axis=1\)"),
+        (lambda: plotting.show_calibration([0.5], [True], bins=0), "bins is 0"),
         (lambda: plotting.show_curves({}, across="x", up="y"), "curves is empty"),
         (lambda: plotting.show_curves({"a": ([1], [])}, across="x", up="y"), "1 x values and 0"),
         (lambda: plotting.show_windows(np.zeros((8, 8, 1)), 3), r"image has shape \(8, 8, 1\)"),
