@@ -154,6 +154,16 @@ def test_calibration_puts_each_image_into_its_bin():
         np.testing.assert_allclose(segment[:, 1], expected, atol=1e-4)
 
 
+def test_a_graph_stands_below_its_inputs():
+    plan = {"x": ("In", []), "w": ("In", []), "y": ("Mul", ["x", "w"]), "z": ("Add", ["y", "x"])}
+    plotting.show_graph(plan)
+    axes = plt.gcf().axes[0]
+    height = {text.get_text().split("\n")[0]: text.get_position()[1] for text in axes.texts}
+    assert [height[name] for name in "xwyz"] == [0, 0, -1, -2]
+    arrows = [text for text in axes.texts if text.get_text() == ""]
+    assert len(arrows) == 4
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -185,6 +195,8 @@ def test_calibration_puts_each_image_into_its_bin():
         (lambda: plotting.show_calibration([0.5], [True, False]), r"shape \(1,\) and correct \(2,"),
         (lambda: plotting.show_calibration([7.5], [True]), r"probabilities.max\(axis=1\)"),
         (lambda: plotting.show_calibration([0.5], [True], bins=0), "bins is 0"),
+        (lambda: plotting.show_graph({}), "plan is empty"),
+        (lambda: plotting.show_graph({"y": ("Mul", ["x"])}), r"plan\['y'\] takes in \['x'\], not"),
         (lambda: plotting.show_curves({}, across="x", up="y"), "curves is empty"),
         (lambda: plotting.show_curves({"a": ([1], [])}, across="x", up="y"), "1 x values and 0"),
         (lambda: plotting.show_windows(np.zeros((8, 8, 1)), 3), r"image has shape \(8, 8, 1\)"),

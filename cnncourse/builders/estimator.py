@@ -12,8 +12,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ class EstimatorSpec:
     predictions: Mapping[str, Any] | None = None
     loss: Any = None
     train_op: Any = None
-    eval_metric_ops: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    eval_metric_ops: Mapping[str, tuple[Any, Any]] | None = None
 
     def __post_init__(self) -> None:
         """Say what the mode lacks."""
@@ -143,7 +142,7 @@ class Estimator:
             session = tf1.train.MonitoredTrainingSession(
                 checkpoint_dir=str(self.model_dir),
                 scaffold=tf1.train.Scaffold(saver=tf1.train.Saver(max_to_keep=self._keep)),
-                hooks=[tf1.train.NanTensorHook(spec.loss), *stop, *_checked_hooks(hooks)],
+                hooks=[tf1.train.NanTensorHook(spec.loss), *stop, *hooks],
                 save_checkpoint_steps=self._save_steps,
                 save_summaries_steps=None,
                 log_step_count_steps=None,
@@ -160,6 +159,8 @@ class Estimator:
                     "the loss taken from logits? To go on from an older checkpoint, delete the "
                     "files of the newer ones"
                 ) from None
+        if _step_of(self.checkpoints()[-1]) == done:
+            raise ValueError("input_fn gave no batch, so nothing was trained; give at least one")
         return self
 
     def evaluate(
@@ -185,7 +186,7 @@ class Estimator:
             results = {name: value for name, (value, _) in metrics.items()}
             final = tf1.train.FinalOpsHook(results | {"global_step": tf1.train.get_global_step()})
             total, images, batches = 0.0, 0, 0
-            with _restored_session(path, [final, *_checked_hooks(hooks)]) as session:
+            with _restored_session(path, [final, *hooks]) as session:
                 while batches != steps and not session.should_stop():
                     loss, batch, _ = session.run([spec.loss, size, updates])
                     total, images, batches = total + loss * batch, images + batch, batches + 1
@@ -206,19 +207,15 @@ class Estimator:
 
         Labels that ``input_fn`` gives are left out. The session closes with the generator.
         """
-        return self._predictions(input_fn, self._checkpoint(checkpoint_path), predict_keys)
-
-    def _predictions(
-        self, input_fn: InputFn, path: str, keys: Sequence[str] | None
-    ) -> Iterator[dict[str, np.ndarray]]:
+        path = self._checkpoint(checkpoint_path)
         # The graph is nobody's default between two images: the caller's code runs there.
         graph = tf.Graph()
         with graph.as_default(), _quiet_log():
             spec, size = self._spec(input_fn, ModeKeys.PREDICT)
             predictions = dict(spec.predictions or {})
-            if unknown := set(keys or ()) - set(predictions):
+            if unknown := set(predict_keys or ()) - set(predictions):
                 raise ValueError(f"predict_keys has {unknown}; model_fn gives {list(predictions)}")
-            fetches = {name: predictions[name] for name in keys or predictions}
+            fetches = {name: predictions[name] for name in predict_keys or predictions}
             session = _restored_session(path, [])
         try:
             while True:
@@ -245,7 +242,8 @@ class Estimator:
 
     def latest_checkpoint(self) -> str | None:
         """Path of the newest checkpoint, or None before training."""
-        return (self.checkpoints() or [None])[-1]
+        there = self.checkpoints()
+        return there[-1] if there else None
 
     def variable_names(self) -> list[str]:
         """Names of all that the newest checkpoint holds, the optimizer's numbers included."""
@@ -319,12 +317,12 @@ def numpy_input_fn(
     """
     _check_count("batch_size", batch_size)
     _check_count("num_epochs", num_epochs)
-    parts = x if y is None else (x, y)
-    parts = tf.nest.map_structure(np.asarray, parts)
-    lengths = {len(array) for array in tf.nest.flatten(parts)}
-    if len(lengths) != 1 or lengths == {0}:
-        raise ValueError(f"x and y have {sorted(lengths)} rows; give as many labels as images")
-    rows = lengths.pop()
+    images = {key: np.asarray(x[key]) for key in x} if isinstance(x, Mapping) else np.asarray(x)
+    parts = images if y is None else (images, np.asarray(y))
+    lengths = [len(array) for array in tf.nest.flatten(parts)]
+    rows = lengths[0]
+    if set(lengths) != {rows} or rows == 0:
+        raise ValueError(f"x and y have {lengths} rows; give one label for each image")
 
     def batches() -> Iterator[Any]:
         random = np.random.default_rng(seed)
@@ -357,30 +355,125 @@ def model_fn_for(
     """
     network = NETWORKS[network] if isinstance(network, str) else network
     recipe = network.recipe
-    given = None if params is None else checked_params(network, params)
-    # Drawn when a session asks for it: evaluating and predicting never do.
-    start = cache(lambda: initial_params(network, seed) if given is None else given)
+    start = initial_params(network, seed) if params is None else checked_params(network, params)
 
-    def variable(name: str, shape: tuple[int, ...]) -> Any:
-        value = tf.numpy_function(lambda: start()[name], [], tf.float32)
-        return tf1.get_variable(name, initializer=tf.ensure_shape(value, shape))
+    def variable(name: str) -> Any:
+        # Fetched when a session starts: a constant would put the array into the graph.
+        value = tf.numpy_function(lambda: start[name], [], tf.float32)
+        return tf1.get_variable(name, initializer=tf.ensure_shape(value, start[name].shape))
 
     def model_fn(features: Any, labels: Any, mode: str) -> EstimatorSpec:
-        images = tf.cast(features, tf.float32) / (255 if features.dtype.is_integer else 1)
-        variables = {name: variable(name, to) for name, to in network.parameter_shapes.items()}
+        images = tf.cast(features, tf.float32)
+        images = images / 255 if features.dtype.is_integer else images
+        variables = {name: variable(name) for name in start}
         logits = forward(network, variables, images, training=mode == ModeKeys.TRAIN)
         predictions = {"classes": tf.argmax(logits, axis=1), "probabilities": tf.nn.softmax(logits)}
         if mode == ModeKeys.PREDICT:
             return EstimatorSpec(mode, predictions)
         labels = tf.cast(labels, tf.int32)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        loss, objective = tf.reduce_mean(losses), getattr(tf, f"reduce_{recipe.loss_reduction}")
+        loss = tf.reduce_mean(losses)
         if mode == ModeKeys.EVAL:
             metrics = {"accuracy": tf1.metrics.accuracy(labels, predictions["classes"])}
             return EstimatorSpec(mode, predictions, loss, eval_metric_ops=metrics)
         kinds = {"sgd": tf1.train.GradientDescentOptimizer, "adam": tf1.train.AdamOptimizer}
         optimizer = kinds[recipe.optimizer](recipe.learning_rate)
-        train_op = optimizer.minimize(objective(losses), tf1.train.get_global_step())
+        objective = loss if recipe.loss_reduction == "mean" else tf.reduce_sum(losses)
+        train_op = optimizer.minimize(objective, tf1.train.get_global_step())
         return EstimatorSpec(mode, predictions, loss, train_op)
 
     return model_fn
+
+
+def _call(input_fn: InputFn) -> tuple[Any, Any]:
+    """(features, labels) as tensors of the current graph; labels are None where there are none."""
+    if not callable(input_fn):
+        raise ValueError(f"input_fn is {input_fn!r}; give a function that makes the data")
+    given = input_fn()
+    given = _next_of(given) if isinstance(given, tf.data.Dataset) else given
+    graph = tf1.get_default_graph()
+    for leaf in tf.nest.flatten(given):
+        if getattr(leaf, "graph", None) is not graph:
+            raise ValueError(
+                f"input_fn gave {type(leaf).__name__}; for arrays: numpy_input_fn(x, y, ...)"
+            )
+    return given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+
+
+def _next_of(dataset: tf.data.Dataset) -> Any:
+    """Tensors that hold another batch in each run. The session's start-up starts the iterator."""
+    try:
+        iterator = tf1.data.make_initializable_iterator(dataset)
+    except ValueError:
+        raise ValueError(
+            "input_fn gave a dataset that was made outside; make it inside the function"
+        ) from None
+    tf1.add_to_collection(tf1.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
+    return iterator.get_next()
+
+
+def _restored_session(path: str, hooks: Sequence[Any]) -> Any:
+    _check_fits(path)
+    creator = tf1.train.ChiefSessionCreator(checkpoint_filename_with_path=path)
+    return tf1.train.MonitoredSession(creator, hooks)
+
+
+def _step_of(path: str) -> int:
+    return int(path.rpartition("-")[2])
+
+
+def _stored(path: str) -> dict[str, np.ndarray]:
+    """Read all arrays of a checkpoint, or say that it is damaged."""
+    try:
+        reader = tf.train.load_checkpoint(path)
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
+        raise ValueError(
+            f"checkpoint {Path(path).name} is damaged; delete its files to go on from an older one"
+        ) from error
+
+
+def _check_fits(path: str) -> None:
+    """Compare a checkpoint with the current graph's variables, and name what does not fit."""
+    stored = {name: array.shape for name, array in _stored(path).items()}
+    for variable in tf1.global_variables():
+        name, shape = variable.op.name, tuple(variable.shape)
+        if stored.get(name) != shape:
+            has = f"of shape {stored[name]}" if name in stored else "not at all"
+            raise ValueError(
+                f"model_fn makes {name} of shape {shape}; checkpoint {Path(path).name} has it "
+                f"{has}: the network has changed since, or model_dir is another model's; give "
+                "another model_dir"
+            )
+
+
+def _check_moved(session: Any, before: int) -> None:
+    """Stop at once where a train_op would leave the global step, and so the loop, for ever."""
+    step = tf1.train.get_global_step()
+    # Asked below the hooks, which are to see training steps only.
+    if session.run_step_fn(lambda step_context: step_context.session.run(step)) == before:
+        raise ValueError(
+            "train_op does not raise the global step; write "
+            "minimize(loss, global_step=tf.compat.v1.train.get_global_step())"
+        )
+
+
+def _check_count(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ValueError(f"{name} is {value}; give at least 1")
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    """Hold back what TensorFlow logs of its own doings; what hooks and callers log passes."""
+    logger, home = tf.get_logger(), Path(tf.__file__).parent
+
+    def worth_reading(record: logging.LogRecord) -> bool:
+        own = home in Path(record.pathname).parents
+        return not own or record.funcName in ("_log_tensors", "_log_and_record")
+
+    logger.addFilter(worth_reading)
+    try:
+        yield
+    finally:
+        logger.removeFilter(worth_reading)
