@@ -106,7 +106,7 @@ def test_ten_steps_keep_the_builds_together(name):
     for api, array in itertools.product(APIS, start):
         end = ends["keras"][array]
         way, apart = np.linalg.norm(end - start[array]), np.linalg.norm(ends[api][array] - end)
-        assert 0 < way
+        assert way > 0
         assert apart <= 0.1 * way
         assert array.endswith("bias") or apart <= 1e-4 * np.linalg.norm(end)
 

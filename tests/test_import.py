@@ -60,7 +60,7 @@ BELOW = {
     "networks": {"arithmetic"},
     "data": set(),
     "plotting": {"arithmetic"},
-    "explorers": {"arithmetic", "reference"},
+    "explorers": {"arithmetic", "data", "reference"},
     "layers": set(),
     "builders": {"networks", "reference", "layers"},
     "training": {"data", "layers"},

@@ -6,14 +6,18 @@ Whatever the way, a built network has ``logits(images)``, ``gradients(images, la
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 import numpy as np
 
 from cnncourse.builders.params import checked_params, initial_params
 from cnncourse.networks import NETWORKS, Network
 
+if TYPE_CHECKING:
+    from cnncourse.builders import in_keras, in_numpy, in_session, in_tensorflow
+
 Params = dict[str, np.ndarray]
+Start = Mapping[str, np.ndarray] | None
 
 APIS = {
     "numpy": "cnncourse.builders.in_numpy",
@@ -51,10 +55,40 @@ class BuiltNetwork(Protocol):
         ...
 
 
+@overload
+def build(
+    network: Network | str, api: Literal["numpy"], params: Start = ..., seed: int = ...
+) -> "in_numpy.Build": ...
+
+
+@overload
+def build(
+    network: Network | str, api: Literal["eager"], params: Start = ..., seed: int = ...
+) -> "in_tensorflow.Build": ...
+
+
+@overload
+def build(
+    network: Network | str, api: Literal["session"], params: Start = ..., seed: int = ...
+) -> "in_session.Build": ...
+
+
+@overload
+def build(
+    network: Network | str, api: Literal["keras"], params: Start = ..., seed: int = ...
+) -> "in_keras.Build": ...
+
+
+@overload
+def build(
+    network: Network | str, api: str, params: Start = ..., seed: int = ...
+) -> BuiltNetwork: ...
+
+
 def build(
     network: Network | str,
     api: str,
-    params: Mapping[str, np.ndarray] | None = None,
+    params: Start = None,
     seed: int = 0,
 ) -> BuiltNetwork:
     """Build a network one way, from given arrays or from the network's own initializer.

@@ -310,10 +310,10 @@ def _ink(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
         np.add(down[:, None], across[None], out=distance)
         np.minimum(nearest, distance, out=nearest)
     ink = np.clip((1 - np.sqrt(nearest)) * mean_radius[:, 0] / EDGE + 0.5, 0, 1)
-    return _centre(np.rint(255 * ink).astype(np.uint8).transpose(2, 0, 1))
+    return centre(np.rint(255 * ink).astype(np.uint8).transpose(2, 0, 1))
 
 
-def _centre(boxes: np.ndarray) -> np.ndarray:
+def centre(boxes: np.ndarray) -> np.ndarray:
     """Boxes (n, 20, 20) shifted by whole pixels until their ink's mean lies at `CENTRE`.
 
     A box that would leave the image stops at its edge; that happens to fewer than 1 in 1,000.

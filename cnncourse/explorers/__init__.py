@@ -1,28 +1,40 @@
-"""Interactive pictures: convolution, pooling and receptive fields on the learner's own numbers.
+"""Interactive pictures, on the learner's own numbers, drawings and networks.
 
     from cnncourse.explorers import ConvolutionExplorer
     ConvolutionExplorer(stride=2, padding="same")
 
-Three layers, each usable without the next: ``compute`` (plain data), ``drawing`` (data to SVG) and
-``widgets`` (controls around the drawing). Built for lessons 01, 02 and 03.
+Three layers, each usable without the next: plain data (``compute``, ``writing``), data to SVG
+(``drawing``, on ``svg`` and ``raster``) and controls around the drawing (``widgets``). `DigitPad`
+and `FeatureMapExplorer` have a module each, built the same way. Lessons 01, 02, 03, 09 and 10
+use them.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cnncourse.explorers.digit_pad import DigitPad
+    from cnncourse.explorers.feature_maps import FeatureMapExplorer
     from cnncourse.explorers.widgets import (
         ConvolutionExplorer,
         PoolingExplorer,
         ReceptiveFieldExplorer,
     )
 
-__all__ = ["ConvolutionExplorer", "PoolingExplorer", "ReceptiveFieldExplorer"]
+__all__ = [
+    "ConvolutionExplorer",
+    "DigitPad",
+    "FeatureMapExplorer",
+    "PoolingExplorer",
+    "ReceptiveFieldExplorer",
+]
+
+MODULES = {"DigitPad": "digit_pad", "FeatureMapExplorer": "feature_maps"}
 
 
 def __getattr__(name: str) -> Any:
     """Load ipywidgets and NumPy when the first explorer is asked for."""
     if name in __all__:
-        from cnncourse.explorers import widgets
-
-        return getattr(widgets, name)
+        module = import_module(f"cnncourse.explorers.{MODULES.get(name, 'widgets')}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; explorers: {__all__}")

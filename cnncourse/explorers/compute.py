@@ -5,7 +5,7 @@ for. Settings that cannot be are kept, and what depends on them raises the Value
 `cnncourse.arithmetic` or `cnncourse.reference`, whose numbers these are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
@@ -122,6 +122,15 @@ def preset_kernel(name: str, height: int, width: int) -> np.ndarray:
         raise ValueError(f"preset is {name!r}; use one of {PRESETS} or give your own kernel")
     kernel[row, column] = 1 - kernel.sum()
     return kernel
+
+
+def asked(name: str, function: Callable[[Any], Any], images: np.ndarray) -> Any:
+    """Return what a learner's own function makes of images; what it raises, as a ValueError."""
+    try:
+        return function(images)
+    except Exception as error:  # whatever it is belongs on the page, not into the kernel's log
+        line = next(iter(str(error).strip().splitlines()), "")
+        raise ValueError(f"{name} raised {type(error).__name__}: {line[:300]}") from error
 
 
 def changed(state: Any, **changes: Any) -> Any:

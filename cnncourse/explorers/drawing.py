@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import product
+from textwrap import wrap
 
 import numpy as np
 
@@ -34,14 +35,21 @@ MOST_WRITTEN = 50
 LEVEL_COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE)
 
 
-def trouble(message: str) -> Picture:
-    """Return what stands in the picture's place where settings cannot be."""
-    lines = message.replace("; ", ";\n").splitlines()
-    parts = [label(LEFT, 34, "These settings do not fit together", 19)]
+def trouble(
+    message: str,
+    title: str = "These settings do not fit together",
+    remedy: str = "Change one of them, and the picture comes back.",
+    width: float = WIDTH,
+) -> Picture:
+    """Return what stands in the picture's place where there is none."""
+    room = int((width - 2 * LEFT) / 7.5)
+    parted = message.replace("; ", ";\n").splitlines()
+    lines = [line for part in parted for line in wrap(part, room)]
+    parts = [label(LEFT, 34, title, 19)]
     parts += [text(LEFT, 68 + 24 * i, line, size=15) for i, line in enumerate(lines)]
     foot = 68 + 24 * len(lines)
-    parts.append(small(LEFT, foot, "Change one of them, and the picture comes back.", 13))
-    return svg.picture(parts, foot + 30, f"These settings do not fit together\n{message}")
+    parts.append(small(LEFT, foot, remedy, 13))
+    return svg.picture(parts, foot + 30, f"{title}\n{message}", width)
 
 
 def all_cells(rows: int, columns: int) -> list[tuple[int, int]]:

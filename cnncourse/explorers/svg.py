@@ -28,6 +28,7 @@ class Picture:
 
     svg: str
     words: str
+    width: float = WIDTH
 
     def __repr__(self) -> str:
         """The picture in words."""
@@ -39,27 +40,27 @@ class Picture:
         source = quote(self.svg, safe=" /:=(),;'!*+")
         return (
             f'<img alt="{escape(alt)}" src="data:image/svg+xml,{source}" '
-            f'width="{WIDTH}" style="max-width:100%;height:auto">'
+            f'width="{plain(self.width)}" style="max-width:100%;height:auto">'
         )
 
 
-def picture(parts: Iterable[str], height: float, words: str) -> Picture:
+def picture(parts: Iterable[str], height: float, words: str, width: float = WIDTH) -> Picture:
     """Put parts on a light sheet, whatever the theme around it, with ``words`` for those who hear.
 
     The first line of ``words`` becomes the title.
     """
     title, _, rest = words.partition("\n")
-    size = f'width="{WIDTH}" height="{plain(height)}"'
+    size = f'width="{plain(width)}" height="{plain(height)}"'
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size} '
-        f'viewBox="0 0 {WIDTH} {plain(height)}" style="max-width:100%;height:auto" '
+        f'viewBox="0 0 {plain(width)} {plain(height)}" style="max-width:100%;height:auto" '
         f'font-family="{FONT}" font-size="13" fill="{INK}">'
         f"<title>{escape(title)}</title><desc>{escape(rest)}</desc>"
-        + box((0.5, 0.5, WIDTH - 1, height - 1), stroke=PALE, fill=PAPER, width=1, radius=10)
+        + box((0.5, 0.5, width - 1, height - 1), stroke=PALE, fill=PAPER, width=1, radius=10)
         + "".join(parts)
         + "</svg>"
     )
-    return Picture(svg, words)
+    return Picture(svg, words, width)
 
 
 def plain(value: float) -> str:
@@ -321,19 +322,24 @@ class Grid:
         return "".join(parts)
 
     def pick(self, name: str) -> str:
-        """Cover the grid with glass that tells which of its cells the pointer is on.
-
-        ``name`` says to the explorer what a click there means; see ``canvas.js``.
-        """
-        x, y, width, height = map(plain, self.box)
-        return (
-            f'<rect data-pick="{name}" data-rows="{self.rows}" data-columns="{self.columns}" '
-            f'x="{x}" y="{y}" width="{width}" height="{height}" fill="transparent"/>'
-        )
+        """Cover the grid with `glass`."""
+        return glass(name, self.box, self.rows, self.columns)
 
     def fade(self, cells: Iterable[tuple[int, int]]) -> str:
         """Lay a veil over cells that do not take part."""
         return path(self.path(cells), "none", 0.72, fill=PAPER)
+
+
+def glass(name: str, place: Box, rows: int, columns: int) -> str:
+    """Cover a box with glass that tells which of its rows and columns the pointer is on.
+
+    ``name`` says to the explorer what a click there means; see ``canvas.js``.
+    """
+    x, y, width, height = map(plain, place)
+    return (
+        f'<rect data-pick="{name}" data-rows="{rows}" data-columns="{columns}" '
+        f'x="{x}" y="{y}" width="{width}" height="{height}" fill="transparent"/>'
+    )
 
 
 def fitted(shape: Sequence[int], width: float, height: float, most: float) -> float:

@@ -80,7 +80,7 @@ class Canvas(anywidget.AnyWidget):
 
 
 class Explorer(Generic[State]):
-    """What all three share: a state, its picture, and controls that follow each other.
+    """What all of them share: a state, its picture, and controls that follow each other.
 
     ``explorer.widget`` is the whole as a widget. Settings that cannot be do not raise: `error` and
     the picture's place hold the ValueError's text until they are changed. Unknown settings and
@@ -88,6 +88,7 @@ class Explorer(Generic[State]):
     """
 
     _draw: Callable[[Any], Picture]
+    _trouble: Callable[[str], Picture] = staticmethod(drawing.trouble)  # in the picture's place
     _meant: Callable[[str, int, int], dict[str, Any]]  # settings that a click on a cell asks for
 
     def __init__(self, state: State, fields: dict[str, Any], area: ipywidgets.Widget) -> None:
@@ -136,7 +137,7 @@ class Explorer(Generic[State]):
         try:
             return self._draw(state)
         except ValueError as error:
-            return drawing.trouble(str(error))
+            return self._trouble(str(error))
 
     def _asked(self, name: str, value: Any) -> None:
         """Follow a control; what cannot be read is said in the picture's place."""
@@ -145,7 +146,7 @@ class Explorer(Generic[State]):
         try:
             self.set(**self._read(name, value))
         except ValueError as error:
-            self._show(drawing.trouble(str(error)), str(error))
+            self._show(self._trouble(str(error)), str(error))
 
     def _picked(self, message: dict[str, Any]) -> None:
         """Follow a click on a cell of the picture; see ``Grid.pick``."""
@@ -162,7 +163,7 @@ class Explorer(Generic[State]):
         try:
             self._show(self._draw(self._state), None)
         except ValueError as error:
-            self._show(drawing.trouble(str(error)), str(error))
+            self._show(self._trouble(str(error)), str(error))
         self._syncing = True
         try:
             for name, field in self._fields.items():
