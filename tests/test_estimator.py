@@ -212,6 +212,21 @@ def test_a_hook_can_stop_training():
     assert estimator.variable_value("global_step") == 1
 
 
+def test_an_exception_ends_training_without_saving():
+    class PowerFailure(Recorder):
+        def after_run(self, run_context, run_values):
+            super().after_run(run_context, run_values)
+            if len(self.calls) == 8:  # "begin", then seven steps
+                raise RuntimeError("power failure")
+
+    estimator = Estimator(line, save_checkpoints_steps=5)
+    with pytest.raises(RuntimeError, match="power failure"):
+        estimator.train(LINE, max_steps=20, hooks=[PowerFailure()])
+    assert steps_of(estimator) == [0, 5]
+    estimator.train(LINE, max_steps=12)
+    assert estimator.variable_value("line/kernel") == pytest.approx(slope_by_hand(12), rel=1e-5)
+
+
 # Evaluating and predicting
 
 

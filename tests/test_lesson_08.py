@@ -1,5 +1,7 @@
 """What lesson 08 writes out in its cells, held against the library and against NumPy."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -91,6 +93,17 @@ def test_each_mode_gives_what_it_needs_and_no_more(lesson):
     assert fields(ModeKeys.PREDICT, None) == ["predictions"]
 
 
+def test_parts_are_found_in_the_graphs(lesson):
+    both = {"features", "network", "predictions"}
+    expected = {
+        ModeKeys.TRAIN: both | {"labels", "dropout", "loss", "step"},
+        ModeKeys.EVAL: both | {"labels", "loss", "metric"},
+        ModeKeys.PREDICT: both,
+    }
+    for mode, parts in expected.items():
+        assert {part for part, there in lesson.parts_in(mode).items() if there} == parts
+
+
 def test_batches_show_every_image_once_an_epoch(lesson):
     numbers = np.arange(7)
     batches = list(lesson.make_batches(numbers, -numbers, 3, epochs=2, shuffle=True))
@@ -141,6 +154,30 @@ def test_the_forgetful_function_answers_differently_each_time(lesson):
     )
     np.testing.assert_allclose(still, np.repeat(still[:1], 5, axis=0), rtol=1e-5)
     assert (np.ptp(moving, axis=0) > 1e-4).all()
+
+
+def test_the_still_function_moves_along_the_gradient_without_dropout(lesson):
+    input_fn = lesson.make_input_fn(IMAGES, LABELS, batch_size=30)
+    estimator = Estimator(lesson.still_model_fn, params=PARAMS).train(input_fn, steps=1)
+    start = estimator.params(estimator.checkpoints()[0])
+    gradients = build("mnist-estimator", "eager", params=start).gradients(IMAGES, LABELS)
+    for name, array in estimator.params().items():
+        np.testing.assert_allclose(array, start[name] - 0.1 * gradients[name], atol=1e-6)
+
+
+def test_training_input_keeps_the_last_images_for_validation(lesson):
+    numbers = np.arange(60_000)
+    data = SimpleNamespace(x_train=numbers, y_train=numbers % 10)
+    lesson.training_input.__globals__["mnist"] = data
+    seen = []
+    for seed in (0, 0, 1):
+        with tf.Graph().as_default():
+            tensors = lesson.training_input(seed)()
+            with tf1.train.MonitoredSession() as session:
+                seen.append(np.concatenate([session.run(tensors)[0] for _ in range(550)]))
+    assert sorted(seen[0]) == list(range(55_000))
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert (seen[0] != seen[2]).any()
 
 
 def test_the_hasty_function_cannot_predict(lesson):
