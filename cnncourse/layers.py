@@ -41,12 +41,14 @@ def dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     return tf.matmul(inputs, kernel) + bias
 
 
-def dropout(inputs: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
-    """Set a share ``rate`` of the inputs to 0 while training, and scale the rest up to make up.
+def dropout(inputs: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
+    """Set a share ``rate`` of the inputs to 0, and scale the rest up to make up: for training only.
 
     The scaling by ``1 / (1 - rate)`` keeps the expected sum, so predicting needs no change.
+    ``seed`` is two whole numbers, [2]; the same two drop the same places. ``tf.nn.dropout`` draws
+    from a state that TensorFlow hides, so a stopped training run could not go on with it.
     """
-    return tf.nn.dropout(inputs, rate) if training else inputs
+    return tf.nn.experimental.stateless_dropout(inputs, rate, seed)
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -111,6 +111,13 @@ def test_ten_steps_keep_the_builds_together(name):
         assert array.endswith("bias") or apart <= 1e-4 * np.linalg.norm(end)
 
 
+def test_all_that_must_be_saved_is_in_variables():
+    """Whatever training changes: the random state of dropout as well."""
+    for api in ("eager", "keras"):
+        assert len(build("mnist-tf", api).variables) == 8
+        assert len(build("mnist-dropout", api).variables) == 8 + 1
+
+
 def test_a_session_build_leaves_eager_mode_and_other_graphs_alone():
     first, second = build("mnist-tf", "session", seed=1), build("mnist-tf", "session", seed=2)
     assert tf.executing_eagerly()

@@ -190,6 +190,26 @@ def test_endless_batches_are_next_batch():
     assert sizes == [3, 2, 3, 2, 3, 2, 3]
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("method", ["batches", "to_tf"])
+def test_a_later_first_batch_leaves_out_those_before(method, drop_last):
+    data = numbered(5000)
+    options = {"seed": 4, "epochs": None, "drop_last": drop_last}
+    expected = list(itertools.islice(data.batches(600, **options), 40))
+    per_epoch = 8 if drop_last else 9
+    for first in (0, 1, per_epoch - 1, per_epoch, 2 * per_epoch + 3):
+        batches = itertools.islice(getattr(data, method)(600, first=first, **options), 10)
+        for (images, labels), (x, y) in zip(batches, expected[first : first + 10], strict=True):
+            np.testing.assert_array_equal(images, x)
+            np.testing.assert_array_equal(labels, y)
+
+
+def test_batches_left_out_are_not_made():
+    """Counting through a billion epochs would take years."""
+    images, _ = next(numbered(10).batches(1, seed=4, epochs=None, first=10**10 + 3))
+    assert numbers(images) == [np.random.default_rng((4, 10**9)).permutation(10)[3]]
+
+
 def test_a_batch_is_the_readers_own():
     data = numbered(5)
     for shuffle in (True, False):
@@ -212,6 +232,8 @@ def test_a_batch_is_the_readers_own():
         ({"seed": -1}, "seed is -1"),
         ({"seed": "a"}, "seed is 'a'"),
         ({"epochs": 0}, "epochs is 0"),
+        ({"first": -1}, "first is -1"),
+        ({"first": 3}, "first is 3 with epochs 1.*use epochs=None"),
     ],
 )
 def test_arguments_are_checked_at_the_call(method, changes, message):

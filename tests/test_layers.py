@@ -48,12 +48,20 @@ def test_flatten_keeps_the_order_and_dense_adds_the_bias():
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
-    tf.random.set_seed(0)
     ones = tf.ones([100_000])
-    dropped = layers.dropout(ones, 0.2, training=True).numpy()
+    dropped = layers.dropout(ones, 0.2, seed=(3, 4)).numpy()
     assert set(np.unique(dropped)) == {np.float32(0), np.float32(1.25)}
     assert (dropped == 0).mean() == pytest.approx(0.2, abs=0.005)
-    assert layers.dropout(ones, 0.2, training=False) is ones
+
+
+def test_dropout_follows_from_its_seed_alone():
+    ones = tf.ones([100_000])
+    first, again, other = (
+        layers.dropout(ones, 0.2, seed).numpy() for seed in [(1, 2)] * 2 + [(1, 3)]
+    )
+    np.testing.assert_array_equal(first, again)
+    # Two independent draws: both drop 0.2 · 0.2 of all, and differ in 2 · 0.2 · 0.8.
+    assert (first != other).mean() == pytest.approx(0.32, abs=0.01)
 
 
 def test_cross_entropy_is_scipys_and_stays_finite():

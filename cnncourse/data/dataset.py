@@ -196,20 +196,22 @@ class ImageDataset:
         seed: int | None = None,
         epochs: int | None = 1,
         drop_last: bool = False,
+        first: int = 0,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Return an iterator of (images, labels), ``batch_size`` of them at a time.
 
         An epoch holds every image of ``split`` once; with ``shuffle`` each has an order of its own,
         and ``seed`` fixes them all. The last batch of an epoch is smaller where the number does not
         divide, unless ``drop_last`` leaves it out. ``epochs=None`` goes on without end: then
-        ``next(iterator)`` is what ``next_batch`` was in older tutorials. The batches are copies,
-        yours to change. Arguments are checked here, not at the first batch.
+        ``next(iterator)`` is what ``next_batch`` was in older tutorials, and it may begin at batch
+        ``first``, counted from 0: that is where a stopped training run goes on. The batches are
+        copies, yours to change. Arguments are checked here, not at the first batch.
         """
         images, labels = self._arrays(_check_split(split))
-        plan = _Plan.checked(len(images), batch_size, shuffle, seed, epochs, drop_last)
+        plan = _Plan.checked(len(images), batch_size, shuffle, seed, epochs, drop_last, first)
         return (
             (images.take(rows[0], axis=0), labels.take(rows[0], axis=0))
-            for rows in plan.blocks(first_epoch=0, batches_per_block=1)
+            for rows in plan.blocks(iteration=0, batches_per_block=1)
         )
 
     def to_tf(
@@ -221,6 +223,7 @@ class ImageDataset:
         seed: int | None = None,
         epochs: int | None = 1,
         drop_last: bool = False,
+        first: int = 0,
     ) -> "tf.data.Dataset":
         """Return a ``tf.data.Dataset`` with the very batches of ``batches``, made ahead of use.
 
@@ -234,7 +237,7 @@ class ImageDataset:
         dataset cannot be saved or sent to another process; build one in each.
         """
         images, labels = self._arrays(_check_split(split))
-        plan = _Plan.checked(len(images), batch_size, shuffle, seed, epochs, drop_last)
+        plan = _Plan.checked(len(images), batch_size, shuffle, seed, epochs, drop_last, first)
         import tensorflow as tf  # takes seconds, so after the arguments have been checked
 
         batches_per_block = max(1, IMAGES_PER_BLOCK // plan.batch_size)
@@ -244,8 +247,8 @@ class ImageDataset:
             nonlocal iteration
             # Counted, not drawn from one running generator: how far prefetching ran ahead in an
             # abandoned iteration must not change the order of the next.
-            first_epoch, iteration = iteration * (epochs or 1), iteration + 1
-            for rows in plan.blocks(first_epoch, batches_per_block):
+            this, iteration = iteration, iteration + 1
+            for rows in plan.blocks(this, batches_per_block):
                 yield images.take(rows, axis=0), labels.take(rows, axis=0)
 
         # Only with drop_last is the size of every batch known beforehand.
@@ -272,10 +275,18 @@ class _Plan:
     seed: int
     epochs: int | None
     drop_last: bool
+    first: int
 
     @classmethod
     def checked(
-        cls, n: int, batch_size: Any, shuffle: bool, seed: Any, epochs: Any, drop_last: bool
+        cls,
+        n: int,
+        batch_size: Any,
+        shuffle: bool,
+        seed: Any,
+        epochs: Any,
+        drop_last: bool,
+        first: Any,
     ) -> "_Plan":
         batch_size = _whole("batch_size", batch_size, at_least=1)
         if n == 0:
@@ -287,19 +298,32 @@ class _Plan:
             )
         if epochs is not None:
             epochs = _whole("epochs", epochs, at_least=1)
+        first = _whole("first", first, at_least=0)
+        if first and epochs is not None:
+            raise ValueError(
+                f"first is {first} with epochs {epochs}; batches are counted on without end, so "
+                "use epochs=None"
+            )
         # Without a seed, one is drawn here, so that the epochs of one iterator still hang together.
         drawn = np.random.SeedSequence().entropy if seed is None else seed
-        return cls(n, batch_size, shuffle, _whole("seed", drawn, at_least=0), epochs, drop_last)
+        seed = _whole("seed", drawn, at_least=0)
+        return cls(n, batch_size, shuffle, seed, epochs, drop_last, first)
 
     @property
     def batches_per_epoch(self) -> int:
         return self.n // self.batch_size if self.drop_last else -(-self.n // self.batch_size)
 
-    def blocks(self, first_epoch: int, batches_per_block: int) -> Iterator[np.ndarray]:
-        """Yield row numbers of shape (batches, batch): full batches in blocks, a rest alone."""
+    def blocks(self, iteration: int, batches_per_block: int) -> Iterator[np.ndarray]:
+        """Yield row numbers of shape (batches, batch): full batches in blocks, a rest alone.
+
+        Each further ``iteration`` begins where the one before ends, or an epoch later if it has no
+        end.
+        """
         full = self.n // self.batch_size * self.batch_size
-        epoch = first_epoch
-        while self.epochs is None or epoch < first_epoch + self.epochs:
+        skipped_epochs, skipped = divmod(self.first, self.batches_per_epoch)
+        epoch = iteration * (self.epochs or 1) + skipped_epochs
+        end = None if self.epochs is None else epoch + self.epochs
+        while epoch != end:
             # An epoch's order follows from its number alone.
             order = (
                 np.random.default_rng((self.seed, epoch)).permutation(self.n)
@@ -307,11 +331,11 @@ class _Plan:
                 else np.arange(self.n)
             )
             batches = order[:full].reshape(-1, self.batch_size)
-            for start in range(0, len(batches), batches_per_block):
+            for start in range(skipped, len(batches), batches_per_block):
                 yield batches[start : start + batches_per_block]
             if full < self.n and not self.drop_last:
                 yield order[np.newaxis, full:]
-            epoch += 1
+            epoch, skipped = epoch + 1, 0
 
 
 def _check_layout(layout: str) -> None:
