@@ -22,8 +22,8 @@ import numpy as np
 import tensorflow as tf
 
 tf1 = tf.compat.v1
-TURNS = 5
-IMAGES, FEWER_IMAGES = 30_000, 3_000
+TURNS = 3
+IMAGES, FEWER_IMAGES = 20_000, 2_000
 NAMES = ("mnist-keras", "mnist-core", "mnist-lenet-keras", "mnist-dropout")
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy import ndimage, signal, stats
+from scipy import signal, stats
 from test_lessons import definitions
 
 from cnncourse import reference
@@ -52,7 +52,7 @@ def test_dead_filters_are_those_whose_bias_was_sunk(lesson):
     assert set(np.flatnonzero(~slopes.any(axis=(0, 1, 2)))) == {4, 9}
 
 
-def test_best_match_finds_the_kernel_that_was_planted(lesson, maps):
+def test_likeness_is_the_correlation_with_each_filter(lesson, maps):
     kernel = RANDOM.normal(size=(3, 3))
     ours = lesson.map_of(kernel, IMAGES)
     for one, image in zip(ours, IMAGES, strict=True):
@@ -60,10 +60,13 @@ def test_best_match_finds_the_kernel_that_was_planted(lesson, maps):
         np.testing.assert_allclose(one, expected, atol=1e-5)
     planted = maps["conv1"].copy()
     planted[..., 7] = 3 * ours + 1  # brighter, and the same picture
-    planted[..., 8] = 0  # a dead filter has no correlation, and does no harm
-    chosen, likeness = lesson.best_match(kernel, IMAGES, planted)
-    assert chosen == 7
-    assert likeness == pytest.approx(1, abs=1e-5)
+    planted[..., 8] = 0  # a dead filter is like nothing
+    found = lesson.likeness(ours, planted)
+    assert found.shape == (32,)
+    assert found[7] == pytest.approx(1, abs=1e-5)
+    assert found[8] == 0
+    other = stats.pearsonr(ours.ravel(), planted[..., 3].ravel()).statistic
+    assert found[3] == pytest.approx(other, abs=1e-5)
 
 
 def brute_force_patch(image, row, column, size):
@@ -113,28 +116,24 @@ def test_alike_is_the_mean_correlation_of_all_pairs(lesson):
 
 
 def test_one_step_uphill_is_the_slope_of_a_linear_network(lesson):
-    """Logits = pixels · weights: the slope is the weights, moved back, less twice the decay."""
+    """Logits = pixels · weights: the slope is the weights of the class."""
     linear = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])
     linear.add(keras.layers.Dense(10))
     weights, _ = linear.layers[-1].get_weights()
-    wanted, move, decay = tf.one_hot([3, 8], 10), np.array([1, -2]), 0.1
     images = 0.3 + 0.4 * IMAGES[:2]
-    expected = []
-    for image, digit in zip(images, (3, 8), strict=True):
-        slope = np.roll(weights[:, digit].reshape(28, 28, 1), -move, (0, 1)) - 2 * decay * image
-        expected.append(image + 0.03 * slope / np.sqrt(np.mean(slope**2)))
-    moved = lesson.uphill(linear, tf.constant(images), wanted, move, decay)
-    np.testing.assert_allclose(moved, np.clip(expected, 0, 1), atol=1e-5)
+    slopes = weights[:, [3, 8]].T.reshape(2, 28, 28, 1)
+    lengths = np.sqrt(np.mean(slopes**2, axis=(1, 2, 3), keepdims=True))
+    moved = lesson.uphill(linear, tf.constant(images), tf.one_hot([3, 8], 10))
+    np.testing.assert_allclose(moved, np.clip(images + 0.03 * slopes / lengths, 0, 1), atol=1e-5)
 
 
 def test_made_images_convince_the_network_they_were_made_for(lesson):
     made = lesson.made_for(MODEL, [2, 7], steps=30)
-    logits = MODEL(made).numpy()
     assert made.min() >= 0
     assert made.max() <= 1
-    np.testing.assert_array_equal(logits.argmax(axis=1), [2, 7])
-    faint = lesson.made_for(MODEL, [2, 7], decay=1.0, jitter=2, steps=30)
-    assert faint.mean() < made.mean()
+    np.testing.assert_array_equal(MODEL(made).numpy().argmax(axis=1), [2, 7])
+    start = lesson.made_for(MODEL, [2, 7], steps=0)
+    assert (MODEL(made).numpy()[[0, 1], [2, 7]] > MODEL(start).numpy()[[0, 1], [2, 7]]).all()
 
 
 def test_grad_cam_agrees_with_finite_differences(lesson):
@@ -195,20 +194,30 @@ def test_maps_move_with_the_image_as_in_the_reference_convolution(lesson):
     by_three = reference.relu(
         reference.conv2d(np.roll(wide, 3, axis=2), KERNEL, BIAS, padding="same")
     )
-    assert lesson.mismatch(still["conv1"], by_three, 3) < 1e-5
-    assert lesson.mismatch(still["conv1"], by_three, 2) > 0.1
+    assert lesson.mismatch(still["conv1"], by_three, 3) < 1e-3
+    assert lesson.mismatch(still["conv1"], by_three, 2) > 10
     # By hand: the inner quarter of 1 2 3 4 0 0 0 0, moved by one, is 2 3 4 0; found is 2 3 4 5.
     line = np.array([1, 2, 3, 4, 0, 0, 0, 0], float)
     still, moved = (np.tile(row, (8, 1))[np.newaxis, ..., np.newaxis] for row in (line, line * 0))
     moved[0, :, 2:6, 0] = [2, 3, 4, 5]
-    assert lesson.mismatch(still, moved, 1) == pytest.approx(5 / np.sqrt(4 + 9 + 16 + 25))
+    assert lesson.mismatch(still, moved, 1) == pytest.approx(500 / np.sqrt(4 + 9 + 16 + 25))
 
 
-def test_shifting_and_turning_are_scipys(lesson):
-    inner = np.pad(IMAGES[:, 6:-6, 6:-6], ((0, 0), (6, 6), (6, 6), (0, 0)))
+def test_shifting_lets_black_in(lesson):
     for right in (-9, 0, 4):
-        expected = ndimage.shift(inner, (0, 0, right, 0), order=0)
-        np.testing.assert_array_equal(lesson.shifted(inner, right), expected)
-    for degrees in (15, 90, 130):
-        expected = ndimage.rotate(inner, degrees, axes=(1, 2), reshape=False, order=1)
+        padded = np.pad(IMAGES, ((0, 0), (0, 0), (28, 28), (0, 0)))
+        expected = padded[:, :, 28 - right : 56 - right]
+        np.testing.assert_array_equal(lesson.shifted(IMAGES, right), expected)
+
+
+def test_turning_is_anticlockwise_about_the_centre(lesson):
+    """Against NumPy for quarter turns, and Keras, which takes eight numbers, for others."""
+    for quarters in (1, 2, 3):
+        expected = np.rot90(IMAGES, quarters, axes=(1, 2))
+        np.testing.assert_allclose(lesson.rotated(IMAGES, 90 * quarters), expected, atol=1e-4)
+    inner = np.pad(IMAGES[:, 6:-6, 6:-6], ((0, 0), (6, 6), (6, 6), (0, 0)))
+    for degrees in (15, 130):
+        cos, sin, m = np.cos(np.radians(degrees)), np.sin(np.radians(degrees)), 13.5
+        eight = [cos, -sin, m - m * cos + m * sin, sin, cos, m - m * sin - m * cos, 0, 0]
+        expected = keras.ops.image.affine_transform(inner, np.float32(eight))
         np.testing.assert_allclose(lesson.rotated(inner, degrees), expected, atol=1e-4)
