@@ -70,7 +70,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
             command, cwd=folder, stdout=output, stderr=output, stdin=subprocess.DEVNULL
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (found := re.search(r"http://127\.0\.0\.1:\d+/\S*token=\w+", log.read_text())):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
