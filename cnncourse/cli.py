@@ -154,14 +154,17 @@ def become(command: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def run_data(arguments: argparse.Namespace) -> int:
-    """Fetch or make what is asked, then list what there is."""
+    """Fetch or make what is asked, then list what there is: of the named data sets, or of all."""
     from cnncourse import data
     from cnncourse.doctor import hide_home
 
     asked = ["official"] * arguments.download + ["offline"] * arguments.make_offline
     missing = {"official": "cnncourse data --download", "offline": "made when first needed"}
     kept = True
-    for name in data.collections():
+    names = arguments.names or list(data.collections())
+    for name in names:
+        data.where(name)  # raises before anything is fetched where there is no such data set
+    for name in names:
         for source in asked:
             getattr(data, f"load_{name}")(source=source)
         found = data.where(name)
@@ -199,6 +202,7 @@ def build_parser() -> Parser:
     lab.set_defaults(run=run_lab)
 
     data = commands.add_parser("data", help="list the data sets here; fetch or make them")
+    data.add_argument("names", nargs="*", metavar="NAME", help="mnist or cifar10; both where none")
     data.add_argument("--download", action="store_true", help="fetch the official files now")
     data.add_argument("--make-offline", action="store_true", help="make the offline stand-in now")
     data.set_defaults(run=run_data)

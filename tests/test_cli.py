@@ -176,7 +176,26 @@ def test_data_that_could_not_be_kept_is_not_a_success(fake_data, monkeypatch):
     assert cli.main(["data", "--make-offline"]) == 1
 
 
+def test_data_of_the_named_sets_only(fake_data, monkeypatch, capsys):
+    monkeypatch.setattr(data, "collections", lambda: {"mnist": None, "cifar10": None})
+    monkeypatch.setattr(data, "load_cifar10", lambda source: pytest.fail("not asked for"))
+    assert cli.main(["data", "mnist", "--download"]) == 0
+    assert fake_data == ["official"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["mnist"] * 2
+    assert cli.main(["data"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == ["mnist", "mnist", "cifar10", "cifar10"]
+
+
+def test_data_of_a_set_that_does_not_exist(monkeypatch, capsys):
+    for name in data.collections():
+        monkeypatch.setattr(data, f"load_{name}", lambda source: pytest.fail("fetched"))
+    assert cli.main(["data", "mnist", "cifar100", "--download"]) == 1
+    assert "'cifar100'; the data sets are 'mnist', 'cifar10'" in capsys.readouterr().err
+
+
 def test_data_knows_every_data_set_of_the_room():
+    assert list(data.collections()) == ["mnist", "cifar10"]
     for name, collection in data.collections().items():
         assert callable(getattr(data, f"load_{name}")), collection
         assert set(data.where(name)) == {"official", "offline"}

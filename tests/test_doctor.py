@@ -51,8 +51,8 @@ def only(findings):
 def test_every_subject_in_a_fixed_order_with_a_remedy_where_it_is_not_ok(quick):
     findings = doctor.examine()
     known = ["course", "python", "packages", "tensorflow", "keras", "memory", "gpu", "processor"]
-    known += ["threads", "data mnist", "cache folder", "this folder", "temp folder", "kernel"]
-    known += ["jupyterlab", "widgets", "environment"]
+    known += ["threads", "data mnist", "data cifar10", "cache folder", "this folder", "temp folder"]
+    known += ["kernel", "jupyterlab", "widgets", "environment"]
     assert [finding.subject for finding in findings if finding.subject in known] == known
     for finding in findings:
         assert bool(finding.remedy) == (finding.status != "OK"), finding
@@ -331,6 +331,18 @@ def test_data(monkeypatch, official, offline, source, status, words):
     finding = only(doctor.check_data())
     assert (finding.subject, finding.status) == ("data mnist", status)
     assert words in finding.detail
+
+
+def test_data_of_both_sets(monkeypatch, tmp_path):
+    """An archive of CIFAR-10 is found by its name, beside MNIST's file."""
+    monkeypatch.setenv("CNNCOURSE_DATA", str(tmp_path))
+    monkeypatch.delenv("CNNCOURSE_SOURCE", raising=False)
+    (tmp_path / "mnist.npz").touch()
+    (tmp_path / "cifar-10-python.tar.gz").touch()
+    mnist, cifar10 = doctor.check_data()
+    assert (mnist.subject, cifar10.subject) == ("data mnist", "data cifar10")
+    assert mnist.detail == f"official files: {tmp_path / 'mnist.npz'}"
+    assert cifar10.detail == f"official files: {tmp_path / 'cifar-10-python.tar.gz'}"
 
 
 def test_a_data_folder_that_does_not_exist(monkeypatch, tmp_path):

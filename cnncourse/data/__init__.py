@@ -1,24 +1,25 @@
-"""Data sets: MNIST from official files where there are any, an offline stand-in where not.
+"""Data sets: MNIST and CIFAR-10 from official files where there are any, else offline stand-ins.
 
-``load_mnist`` gives an ``ImageDataset``; ``where`` says which files it would use. CIFAR-10 gets a
-module beside ``mnist`` with its own table, and an entry in ``collections`` below.
+``load_mnist`` and ``load_cifar10`` give an ``ImageDataset``; ``where`` says which files they would
+use.
 """
 
 from os import PathLike
 from pathlib import Path
 
+from cnncourse.data.cifar10 import load_cifar10
 from cnncourse.data.dataset import ImageDataset
 from cnncourse.data.loading import Collection, places
 from cnncourse.data.mnist import load_mnist
 
-__all__ = ["ImageDataset", "load_mnist", "where"]
+__all__ = ["ImageDataset", "load_cifar10", "load_mnist", "where"]
 
 
 def collections() -> dict[str, Collection]:
     """Every data set that this room knows, by name."""
-    from cnncourse.data import mnist
+    from cnncourse.data import cifar10, mnist
 
-    return {"mnist": mnist.MNIST}
+    return {"mnist": mnist.MNIST, "cifar10": cifar10.CIFAR10}
 
 
 def where(

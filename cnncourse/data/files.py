@@ -1,13 +1,14 @@
 """Reading files that may be damaged, and sharing folders with other processes.
 
 Nothing here trusts what a file says about itself: how much is read, and so how much memory is
-taken, follows from what is expected. No pickle is ever opened.
+taken, follows from what is expected. No pickle is opened here.
 """
 
 import gzip
 import hashlib
 import lzma
 import os
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -75,6 +76,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
         EOFError,
         RuntimeError,  # an encrypted zip
         NotImplementedError,  # an unknown way of compressing
+        tarfile.TarError,
         zipfile.BadZipFile,
         zlib.error,
         lzma.LZMAError,

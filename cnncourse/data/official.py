@@ -1,7 +1,7 @@
 """Official data: the files of a data set as published, found on disk and verified.
 
 A file is believed for its content, whatever its packing: each array, packed as an IDX file (the
-format in which MNIST was published), must have the published SHA-256.
+format in which MNIST was published), must have the published SHA-256. ``cifar10`` has other files.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ from cnncourse.data.files import lies_there, opened, read_npz, sha256_of
 
 @dataclass(frozen=True)
 class Known:
-    """A published array: its shape, and the SHA-256 of it packed as an IDX file."""
+    """A published array: its shape, and the SHA-256 of it packed as an IDX file, if it was so."""
 
     shape: tuple[int, ...]
-    sha256: str
+    sha256: str = ""
 
 
 Arrays = dict[str, np.ndarray]
