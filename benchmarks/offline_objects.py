@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--real", type=Path, default=default_real(), help="cifar10.npz")
     parser.add_argument("--seed", type=int, default=0, help="seed of the images")
     parser.add_argument("--epochs", type=int, default=3, help="epochs of cifar10-lenet-keras")
-    parser.add_argument("--better-epochs", type=int, default=5, help="of the residual network")
+    parser.add_argument("--better-epochs", type=int, default=3, help="of the residual network")
     arguments = parser.parse_args()
     print(f"{os.cpu_count()} cores, keras {keras.__version__}, seed {arguments.seed}")
 
