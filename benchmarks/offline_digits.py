@@ -1,23 +1,22 @@
 """How good the stand-in for MNIST is: time, bytes, and what models trained on it reach.
 
-    python benchmarks/offline_digits.py --real mnist.npz
+    python benchmarks/offline_digits.py --data FOLDER
 
 Trains a linear softmax and the network `mnist-keras` (its recipe in full) on the stand-in, and
 tests both on the stand-in's test images; the network also on MNIST's, which are read for this and
-nothing else. Without ``--real`` they are looked for in the directory ``CNNCOURSE_DATA``.
+nothing else. Without ``--data`` they are looked for where `load_mnist` looks.
 """
 
 import argparse
 import hashlib
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 
 from cnncourse.builders import build
-from cnncourse.data import ImageDataset
+from cnncourse.data import ImageDataset, load_mnist, where
+from cnncourse.data.mnist import MNIST
 from cnncourse.data.offline_digits import make_digits
 from cnncourse.networks import NETWORKS, Dense, Flatten
 from cnncourse.training import evaluate, train
@@ -27,22 +26,9 @@ import keras
 LINEAR_EPOCHS = 10
 
 
-def default_real() -> Path | None:
-    directory = os.environ.get("CNNCOURSE_DATA")
-    path = Path(directory, "mnist.npz") if directory else None
-    return path if path is not None and path.is_file() else None
-
-
-def read_real(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """MNIST's test set, scaled: images (10000, 28, 28, 1) and labels (10000,)."""
-    with np.load(path) as arrays:
-        images, labels = arrays["x_test"], arrays["y_test"]
-    return images[..., None].astype(np.float32) / 255, labels
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="How good the stand-in for MNIST is")
-    parser.add_argument("--real", type=Path, default=default_real(), help="MNIST as mnist.npz")
+    parser.add_argument("--data", type=Path, help="folder with the official files")
     parser.add_argument("--seed", type=int, default=0, help="seed of the images")
     parser.add_argument("--runs", type=int, default=1, help="trainings of the network")
     arguments = parser.parse_args()
@@ -59,10 +45,15 @@ def main() -> None:
         y_train=arrays["y_train"],
         x_test=arrays["x_test"],
         y_test=arrays["y_test"],
-        class_names=tuple(str(digit) for digit in range(10)),
-        name="mnist",
+        class_names=MNIST.class_names,
+        name=MNIST.name,
         source="offline",
     ).scaled()
+    real = None
+    if where("mnist", arguments.data)["official"]:
+        real = load_mnist("official", arguments.data).subset(0, 10_000).scaled()
+    else:
+        print("on MNIST: not measured; name its folder by --data or CNNCOURSE_DATA")
     network = NETWORKS["mnist-keras"]
     linear = replace(network, name="linear", layers=(Flatten(), Dense(10, "softmax")))
     history = train(
@@ -90,10 +81,8 @@ def main() -> None:
         )
         accuracy = list(history.accuracies.values())[-1]
         print(f"mnist-keras {seed}, own test images: {accuracy:.4f}  ({history.seconds:.0f} s)")
-        if arguments.real is None:
-            print("mnist-keras on MNIST: not measured; give --real mnist.npz or CNNCOURSE_DATA")
-        else:
-            accuracy = evaluate(model, *read_real(arguments.real))[1]
+        if real is not None:
+            accuracy = evaluate(model, real.x_test, real.y_test)[1]
             print(f"mnist-keras {seed}, MNIST's test images: {accuracy:.4f}", flush=True)
 
 

@@ -1,12 +1,12 @@
 """How good the stand-in for CIFAR-10 is: time, bytes, and what models trained on it reach.
 
-    python benchmarks/offline_objects.py --real cifar10.npz
+    python benchmarks/offline_objects.py --data FOLDER
 
 Trains a linear softmax, the network `cifar10-lenet-keras` by its recipe (fewer epochs unless
 ``--epochs`` says otherwise) and a residual network with augmentation on the stand-in, and tests
 each on the stand-in's test images. The last two are also tested on CIFAR-10's test images, which
 are read for this and nothing else: to say honestly how little of photographs is learnt from
-drawings. Without ``--real`` they are looked for in the directory ``CNNCOURSE_DATA``.
+drawings. Without ``--data`` they are looked for where `load_cifar10` looks.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from cnncourse.builders import build
-from cnncourse.data import ImageDataset
-from cnncourse.data.object_shapes import CLASS_NAMES
+from cnncourse.data import ImageDataset, load_cifar10, where
+from cnncourse.data.cifar10 import CIFAR10
 from cnncourse.data.offline_objects import make_objects
 from cnncourse.networks import NETWORKS, Dense, Flatten
 from cnncourse.training import evaluate, train
@@ -39,22 +39,9 @@ TOLD_APART = (  # pairs of classes that ought to be confused, and one pair that 
 )
 
 
-def default_real() -> Path | None:
-    directory = os.environ.get("CNNCOURSE_DATA")
-    path = Path(directory, "cifar10.npz") if directory else None
-    return path if path is not None and path.is_file() else None
-
-
-def read_real(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """CIFAR-10's test set, scaled: images (10000, 32, 32, 3) and labels (10000,)."""
-    with np.load(path) as arrays:
-        images, labels = arrays["x_test"], arrays["y_test"]
-    return images.astype(np.float32) / 255, labels.ravel()
-
-
 def confused(labels: np.ndarray, guesses: np.ndarray, one: str, other: str) -> float:
     """Share of the images of two classes that are taken for the other of the two."""
-    a, b = CLASS_NAMES.index(one), CLASS_NAMES.index(other)
+    a, b = CIFAR10.class_names.index(one), CIFAR10.class_names.index(other)
     wrong = ((labels == a) & (guesses == b)) | ((labels == b) & (guesses == a))
     return float(wrong.sum() / np.isin(labels, (a, b)).sum())
 
@@ -87,7 +74,7 @@ def residual_network(steps: int) -> keras.Model:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="How good the stand-in for CIFAR-10 is")
-    parser.add_argument("--real", type=Path, default=default_real(), help="cifar10.npz")
+    parser.add_argument("--data", type=Path, help="folder with the official files")
     parser.add_argument("--seed", type=int, default=0, help="seed of the images")
     parser.add_argument("--epochs", type=int, default=3, help="epochs of cifar10-lenet-keras")
     parser.add_argument("--better-epochs", type=int, default=3, help="of the residual network")
@@ -105,13 +92,16 @@ def main() -> None:
         y_train=arrays["y_train"],
         x_test=arrays["x_test"],
         y_test=arrays["y_test"],
-        class_names=CLASS_NAMES,
-        name="cifar10",
+        class_names=CIFAR10.class_names,
+        name=CIFAR10.name,
         source="offline",
     ).scaled()
-    real = None if arguments.real is None else read_real(arguments.real)
-    if real is None:
-        print("on CIFAR-10: not measured; give --real cifar10.npz or CNNCOURSE_DATA")
+    real = None
+    if where("cifar10", arguments.data)["official"]:
+        official = load_cifar10("official", arguments.data).subset(0, 10_000).scaled()
+        real = official.x_test, official.y_test
+    else:
+        print("on CIFAR-10: not measured; name its folder by --data or CNNCOURSE_DATA")
     network = NETWORKS["cifar10-lenet-keras"]
     recipe = network.recipe
     linear = replace(network, name="linear", layers=(Flatten(), Dense(10, "softmax")))

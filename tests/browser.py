@@ -3,6 +3,7 @@
 A test module takes them with ``pytest_plugins = ("browser",)``.
 """
 
+import os
 import re
 import shutil
 import signal
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -131,3 +133,19 @@ def run_all(browser: Any) -> list[dict]:
     cells = browser.execute_async_script(RUN_ALL)
     assert isinstance(cells, list), cells
     return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def write_notebook(path: Path, sources: tuple[str, ...], output: dict | None = None) -> None:
+    """Write a notebook of these code cells; ``output`` is stored under the first."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    if output:
+        cells[0].outputs = [nbformat.v4.new_output("display_data", data=output)]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
+
+
+def screenshot(browser: Any, name: str) -> None:
+    """Save the page as a picture where somebody has said, by CNNCOURSE_SCREENSHOTS, where to."""
+    if folder := os.environ.get("CNNCOURSE_SCREENSHOTS"):
+        browser.save_screenshot(str(Path(folder) / f"{name}.png"))

@@ -1,8 +1,6 @@
 """Official CIFAR-10 files: found, verified, refused, downloaded. Made-up data, loopback only."""
 
-import ast
 import gzip
-import importlib.util
 import os
 import pickle
 import re
@@ -27,31 +25,18 @@ from fake_cifar10 import (
     tar_gz,
 )
 
-from cnncourse.data import cifar10, collections, download, load_cifar10, offline, where
+from cnncourse.data import cifar10, collections, load_cifar10, where
+
+pytest_plugins = ("own_home",)
 
 PY, BIN = "cifar-10-batches-py", "cifar-10-batches-bin"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def home(own_home, monkeypatch):
     """A home directory of the test's own, the made-up CIFAR-10, and a URL where nobody listens."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    for name in ("CNNCOURSE_SOURCE", "CNNCOURSE_DATA", "KERAS_HOME", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(cifar10, "CIFAR10", make_collection())
-    monkeypatch.setattr(download, "_unreachable", {})
-    return home
-
-
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder
+    return own_home
 
 
 @pytest.fixture
@@ -71,7 +56,7 @@ def write(folder, files):
 
 
 def is_official(data):
-    assert data.source == "official"
+    assert (data.source, data.note) == ("official", "")
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(getattr(data, name), array)
     return True
@@ -199,7 +184,9 @@ def test_an_npz_of_other_bytes_is_read_and_says_so_each_time(folder, monkeypatch
     monkeypatch.setenv("CNNCOURSE_DATA", str(folder))
     for source in ("auto", "official"):
         data = load_cifar10(source)
-        assert data.source == "official"
+        assert (data.source, data.note) == ("official", "not the published bytes")
+        printed = str(data.subset(50, 10).scaled()).splitlines()[0]
+        assert printed == "ImageDataset cifar10 (official; not the published bytes)"
         np.testing.assert_array_equal(data.x_train, arrays["x_train"])
         out = capsys.readouterr().out
         assert out.startswith(f"cnncourse: {folder / 'cifar10.npz'} is NOT the published CIFAR-10")
@@ -214,7 +201,9 @@ def test_one_value_off_is_enough_for_the_notice(folder, capsys, name):
     else:  # classes keep their counts
         array[-2:] = array[-2:][::-1] if array[-2] != array[-1] else pytest.fail("equal labels")
     write(folder, {"cifar10.npz": npz_bytes(ARRAYS | {name: array})})
-    np.testing.assert_array_equal(getattr(load_cifar10("official", folder), name), array)
+    data = load_cifar10("official", folder)
+    np.testing.assert_array_equal(getattr(data, name), array)
+    assert data.note == "not the published bytes"
     assert "is NOT the published CIFAR-10" in capsys.readouterr().out
 
 
@@ -583,29 +572,6 @@ def test_the_stand_in_is_made_once(tmp_path, published, capsys):
     assert where("cifar10")["offline"].name.startswith("offline-cifar10-")
 
 
-def test_the_cache_knows_every_module_that_decides_what_the_objects_are(monkeypatch):
-    """Whatever of ours these modules import must be among them, or a change would go unnoticed."""
-    monkeypatch.undo()
-    known = set(cifar10.CIFAR10.stand_in.made_by)
-    for module in known:
-        imported = set()
-        for node in ast.walk(ast.parse(offline._source(module))):
-            if isinstance(node, ast.ImportFrom):
-                parent = "cnncourse.data" if node.level else node.module
-                imported |= {parent} | {f"{parent}.{alias.name}" for alias in node.names}
-            elif isinstance(node, ast.Import):
-                imported |= {alias.name for alias in node.names}
-        ours = {name for name in imported if name.startswith("cnncourse.") and is_module(name)}
-        assert ours - {"cnncourse.data"} <= known, module
-
-
-def is_module(name):
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
-
-
 # The ordinary place of the real files, noted before any test gets a home of its own; or a folder.
 REAL = Path(os.environ.get("CNNCOURSE_TEST_DATA") or Path.home() / ".keras" / "datasets")
 REAL_FORMS = [form.find(REAL) for form in cifar10.CIFAR10.forms[:-1]] if REAL.is_dir() else []
@@ -615,7 +581,7 @@ REAL_FORMS = [form.find(REAL) for form in cifar10.CIFAR10.forms[:-1]] if REAL.is
     not any(REAL_FORMS),
     reason=f"no published CIFAR-10 in {REAL}; set CNNCOURSE_TEST_DATA to a folder that has it",
 )
-def test_real_cifar10(monkeypatch, tmp_path, capsys):
+def test_real_cifar10(monkeypatch, tmp_path):
     """Where the real data is on this machine, in every form of it; everything else does without."""
     monkeypatch.undo()
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -627,5 +593,5 @@ def test_real_cifar10(monkeypatch, tmp_path, capsys):
         assert np.bincount(arrays["y_train"]).tolist() == [5000] * 10
         assert np.bincount(arrays["y_test"]).tolist() == [1000] * 10
         np.savez(tmp_path / "cifar10.npz", **arrays)
-        cifar10.npz_form(cifar10.BINARY).read(tmp_path / "cifar10.npz", cifar10.TABLE)
-        assert capsys.readouterr().out == ""  # recognised as the published data
+        npz = cifar10.npz_form(cifar10.BINARY)
+        assert npz.is_published(npz.read(tmp_path / "cifar10.npz", cifar10.TABLE), cifar10.TABLE)

@@ -94,6 +94,21 @@ def test_repr_is_short_and_says_where_the_data_came_from():
     assert "pets (official)" in repr(make(source="official"))
 
 
+def test_a_note_is_shown_and_stays_with_the_data():
+    data = make(source="official", note="from a loft")
+    for other in (
+        data,
+        data.scaled(),
+        data.one_hot(),
+        data.subset(4, 2),
+        data.to_layout("NCHW"),
+        data.subset(4, 2).to_layout("NCHW").scaled().one_hot(),
+    ):
+        assert other.note == "from a loft"
+        assert repr(other).splitlines()[0] == "ImageDataset pets (official; from a loft)"
+    assert make().note == ""
+
+
 def test_scaled_divides_by_255_once():
     data = make(n_train=7)
     scaled = data.scaled()

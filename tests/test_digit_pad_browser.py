@@ -9,10 +9,16 @@ import pytest
 
 pytest.importorskip("selenium", reason="needs selenium: pip install -e '.[dev]'")
 pytest.register_assert_rewrite("browser")
-from browser import needs_browser, open_notebook, run_all, wait_for  # noqa: E402
+from browser import (  # noqa: E402
+    needs_browser,
+    open_notebook,
+    run_all,
+    screenshot,
+    wait_for,
+    write_notebook,
+)
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from test_explorers_browser import screenshot, write_notebook  # noqa: E402
 
 from cnncourse.data.handwriting import resampled  # noqa: E402
 

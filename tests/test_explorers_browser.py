@@ -1,15 +1,19 @@
 """The explorers in a real JupyterLab: moved by keyboard, quick enough, visible where none runs."""
 
-import os
-from pathlib import Path
 from statistics import median
 
-import nbformat
 import pytest
 
 pytest.importorskip("selenium", reason="needs selenium: pip install -e '.[dev]'")
 pytest.register_assert_rewrite("browser")
-from browser import needs_browser, open_notebook, run_all, wait_for  # noqa: E402
+from browser import (  # noqa: E402
+    needs_browser,
+    open_notebook,
+    run_all,
+    screenshot,
+    wait_for,
+    write_notebook,
+)
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 from cnncourse.explorers import ConvolutionExplorer  # noqa: E402
@@ -40,20 +44,6 @@ observer.observe(picture, {childList: true, subtree: true});
 start = performance.now();
 handle.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}));
 """
-
-
-def write_notebook(path: Path, sources: tuple[str, ...], output: dict | None = None) -> None:
-    cells = [nbformat.v4.new_code_cell(source) for source in sources]
-    if output:
-        cells[0].outputs = [nbformat.v4.new_output("display_data", data=output)]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
-
-
-def screenshot(browser, name: str) -> None:
-    if folder := os.environ.get("CNNCOURSE_SCREENSHOTS"):
-        browser.save_screenshot(str(Path(folder) / f"{name}.png"))
 
 
 def picture(browser, title: str) -> str:

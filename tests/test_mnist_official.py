@@ -26,29 +26,16 @@ from hypothesis import strategies as st
 
 from cnncourse.data import download, load_mnist, mnist, where
 
+pytest_plugins = ("own_home",)
+
 TESTS = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def home(own_home, monkeypatch):
     """A home directory of the test's own, the made-up MNIST, and a URL where nobody listens."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    for name in ("CNNCOURSE_SOURCE", "CNNCOURSE_DATA", "KERAS_HOME", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(mnist, "MNIST", fake_mnist.make_collection())
-    monkeypatch.setattr(download, "_unreachable", {})
-    return home
-
-
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder
+    return own_home
 
 
 @pytest.fixture

@@ -10,17 +10,15 @@ import fake_mnist
 import numpy as np
 import pytest
 
-from cnncourse.data import load_mnist, mnist, offline, where
+from cnncourse.data import collections, load_mnist, mnist, offline, where
+
+pytest_plugins = ("own_home",)
 
 
 @pytest.fixture
-def log(tmp_path, monkeypatch):
+def log(own_home, monkeypatch):
     """A home of the test's own and the made-up MNIST; returns the file that logs each making."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("CNNCOURSE_SOURCE", "CNNCOURSE_DATA", "KERAS_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    log = tmp_path / "log"
+    log = own_home / "log"
     log.touch()
     monkeypatch.setattr(mnist, "MNIST", fake_mnist.make_collection(log=log))
     return log
@@ -112,8 +110,8 @@ def test_a_full_disk_loses_nothing_but_the_cache(log, monkeypatch, capsys):
     assert where()["offline"] is None
 
 
-def test_old_and_half_written_files_of_ours_go_others_stay(log, tmp_path):
-    cache = tmp_path / "cache" / "cnncourse"
+def test_old_and_half_written_files_of_ours_go_others_stay(log, own_home):
+    cache = own_home / "cache" / "cnncourse"
     cache.mkdir(parents=True)
     ages = {
         "offline-mnist-0000-seed0.npz": 400,
@@ -131,21 +129,20 @@ def test_old_and_half_written_files_of_ours_go_others_stay(log, tmp_path):
     assert gone == {"offline-mnist-0000-seed0.npz", "offline-mnist-3333-seed0.partial"}
 
 
-def test_the_cache_knows_every_module_that_decides_what_the_digits_are():
+@pytest.mark.parametrize("name", collections())
+def test_the_cache_knows_every_module_that_decides_what_the_images_are(name):
     """Whatever of ours these modules import must be among them, or a change would go unnoticed."""
-    known = set(mnist.MNIST.stand_in.made_by)
+    known = set(collections()[name].stand_in.made_by)
     for module in known:
-        tree = ast.parse(offline._source(module))
-        for node in ast.walk(tree):
+        imported = set()
+        for node in ast.walk(ast.parse(offline._source(module))):
             if isinstance(node, ast.ImportFrom):
                 parent = "cnncourse.data" if node.level else node.module
-                names = {parent} | {f"{parent}.{alias.name}" for alias in node.names}
+                imported |= {parent} | {f"{parent}.{alias.name}" for alias in node.names}
             elif isinstance(node, ast.Import):
-                names = {alias.name for alias in node.names}
-            else:
-                continue
-            ours = {n for n in names if n.startswith("cnncourse.") and is_module(n)}
-            assert ours - {"cnncourse.data"} <= known, module
+                imported |= {alias.name for alias in node.names}
+        ours = {name for name in imported if name.startswith("cnncourse.") and is_module(name)}
+        assert ours - {"cnncourse.data"} <= known, module
 
 
 def is_module(name):

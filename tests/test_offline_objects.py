@@ -9,8 +9,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.preprocessing import StandardScaler
 
-from cnncourse.data import object_shapes, offline_objects
-from cnncourse.data.object_shapes import CLASS_NAMES, DRAWERS, Sketch
+from cnncourse.data import cifar10, object_shapes, offline_objects
+from cnncourse.data.object_shapes import DRAWERS, Sketch
 from cnncourse.data.offline_objects import HABITS, make_objects
 
 # The order of the labels of CIFAR-10: https://www.cs.toronto.edu/~kriz/cifar.html
@@ -47,7 +47,7 @@ def test_shapes_types_and_full_range(objects):
 
 
 def test_the_classes_are_cifar10s_and_each_has_its_drawer():
-    assert list(CLASS_NAMES) == CIFAR10
+    assert list(cifar10.CIFAR10.class_names) == CIFAR10
     assert [drawer.__name__ for drawer in DRAWERS] == CIFAR10
 
 

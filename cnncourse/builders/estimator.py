@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from cnncourse.builders.in_session import forward
 from cnncourse.builders.params import checked_params, initial_params
+from cnncourse.layers import cross_entropy
 from cnncourse.networks import NETWORKS, Network
 
 tf1 = tf.compat.v1
@@ -370,8 +371,7 @@ def model_fn_for(
         predictions = {"classes": tf.argmax(logits, axis=1), "probabilities": tf.nn.softmax(logits)}
         if mode == ModeKeys.PREDICT:
             return EstimatorSpec(mode, predictions)
-        labels = tf.cast(labels, tf.int32)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        losses = cross_entropy(logits, labels)
         loss = tf.reduce_mean(losses)
         if mode == ModeKeys.EVAL:
             metrics = {"accuracy": tf1.metrics.accuracy(labels, predictions["classes"])}

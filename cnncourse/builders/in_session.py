@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnncourse.builders.params import ready_images, ready_labels
+from cnncourse.layers import cross_entropy
 from cnncourse.networks import Conv, Dense, Dropout, Flatten, MaxPool, Network
 
 tf1 = tf.compat.v1
@@ -108,6 +109,4 @@ def forward(network: Network, variables: dict[str, Any], images: Any, training: 
 
 def mean_cross_entropy(logits: Any, labels: Any) -> Any:
     """Add the batch's mean softmax cross-entropy to the current graph: a single number."""
-    return tf1.reduce_mean(
-        tf1.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits), name="loss"
-    )
+    return tf1.reduce_mean(cross_entropy(logits, labels), name="loss")

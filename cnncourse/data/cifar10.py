@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cnncourse.data.dataset import ImageDataset
-from cnncourse.data.files import lies_there, opened, read_npz, say, sha256_of
+from cnncourse.data.files import lies_there, opened, read_npz, sha256_of
 from cnncourse.data.loading import Collection, load
 from cnncourse.data.official import Arrays, Form, Known, Table
 from cnncourse.data.offline import StandIn
@@ -242,7 +242,7 @@ def npz_form(packing: Packing) -> Form:
 
     Where the images and labels, packed as the published records, have their checksums, the file is
     the published data. Where not, it may be an edited copy, so it must have the published shapes,
-    types and class counts, and each load says in one line that it is not the published data.
+    types and class counts, and each load says that it is not the published data.
     """
 
     def find(folder: Path) -> Path | None:
@@ -251,8 +251,6 @@ def npz_form(packing: Packing) -> Form:
     def read(path: Path, table: Table) -> Arrays:
         with opened(path) as file:
             arrays = read_npz(file, {name: known.shape for name, known in table.items()})
-            if _is_published(arrays, table, packing):
-                return arrays
             for split in ("train", "test"):
                 counts = np.bincount(arrays[f"y_{split}"], minlength=10)
                 if len(counts) != 10 or np.ptp(counts):
@@ -260,27 +258,20 @@ def npz_form(packing: Packing) -> Form:
                         f"y_{split} has {counts.tolist()} labels of each class; CIFAR-10 has as "
                         "many of each of its ten"
                     )
-        say(
-            f"{path} is NOT the published CIFAR-10, though it has its shapes and class counts: "
-            "say so beside every figure that comes from it."
-        )
         return arrays
 
-    return Form(find, read)
+    def is_published(arrays: Arrays, table: Table) -> bool:
+        def checksum(split: str, rows: slice) -> str:
+            labels, images = arrays[f"y_{split}"][rows], arrays[f"x_{split}"][rows]
+            records = np.empty((len(labels), 1 + PIXELS), np.uint8)
+            records[:, 0] = labels
+            records[:, 1:] = images.transpose(0, 3, 1, 2).reshape(len(labels), PIXELS)
+            return hashlib.new(packing.algorithm, records.data, usedforsecurity=False).hexdigest()
 
+        batches = rows_of_batches(packing, table).items()
+        return all(checksum(*place) == packing.checksums[name] for name, place in batches)
 
-def _is_published(arrays: Arrays, table: Table, packing: Packing) -> bool:
-    """Whether the arrays, packed as the published records, have the published checksums."""
-
-    def checksum(split: str, rows: slice) -> str:
-        labels, images = arrays[f"y_{split}"][rows], arrays[f"x_{split}"][rows]
-        records = np.empty((len(labels), 1 + PIXELS), np.uint8)
-        records[:, 0] = labels
-        records[:, 1:] = images.transpose(0, 3, 1, 2).reshape(len(labels), PIXELS)
-        return hashlib.new(packing.algorithm, records.data, usedforsecurity=False).hexdigest()
-
-    batches = rows_of_batches(packing, table).items()
-    return all(checksum(*place) == packing.checksums[name] for name, place in batches)
+    return Form(find, read, is_published)
 
 
 def forms(python: Packing, binary: Packing) -> tuple[Form, ...]:
@@ -330,7 +321,8 @@ def load_cifar10(
     ``cifar10.npz``, with the four arrays, was never published, so it is whatever its maker put in.
     Its ``source`` is "official" in every case: it stands for the real pictures, not the stand-in.
     Where its content is not the published one to the bit, as after a JPEG compression, every load
-    prints one line that says so; with other shapes, types or class counts it is an error.
+    prints one line that says so, and the set's ``note`` is "not the published bytes"; with other
+    shapes, types or class counts it is an error.
 
     The stand-in (``cnncourse.data.offline_objects``) has the same shapes, types, classes and class
     counts. Lesson 11_cifar10_with_tensorflow.

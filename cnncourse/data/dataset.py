@@ -38,6 +38,8 @@ class ImageDataset:
         "official" for the published data, "offline" for the stand-in made on this machine.
     layout
         "NHWC" (TensorFlow's habit) or "NCHW".
+    note
+        What is to be said beside ``source``, as "not the published bytes"; mostly nothing.
 
     Arrays that do not belong together raise a ValueError. Lesson 00_start_here looks around in one.
     """
@@ -50,6 +52,7 @@ class ImageDataset:
     name: str
     source: str
     layout: Layout = "NHWC"
+    note: str = ""
 
     def __post_init__(self) -> None:
         """Check the parts and make the arrays read-only."""
@@ -124,8 +127,9 @@ class ImageDataset:
             )
 
     def __repr__(self) -> str:
-        """Name, origin, shapes and classes, in four lines."""
+        """Name, origin and note, shapes and classes, in four lines."""
         origin = "official" if self.source == "official" else "offline stand-in"
+        origin += f"; {self.note}" if self.note else ""
         sets = (
             f"  {split + ':':6} images {images.shape} {images.dtype} {self.layout}, "
             f"labels {labels.shape} {labels.dtype}"

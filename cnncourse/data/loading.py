@@ -56,7 +56,14 @@ def load(
             f"no official {collection.title} in {looked}, and {reason}. Connect to the network, or "
             f"put the files into a folder and set CNNCOURSE_DATA to it, or use source='offline'."
         ) from None
-    return _dataset(collection, "official", form.read(path, collection.table))
+    arrays = form.read(path, collection.table)
+    if form.is_published(arrays, collection.table):
+        return _dataset(collection, "official", arrays)
+    say(
+        f"{path} is NOT the published {collection.title}, though it has its shapes and class "
+        "counts: say so beside every figure that comes from it."
+    )
+    return _dataset(collection, "official", arrays, note="not the published bytes")
 
 
 def places(collection: Collection, directory: str | PathLike[str] | None) -> dict[str, Path | None]:
@@ -90,7 +97,9 @@ def _offline(collection: Collection) -> ImageDataset:
     return _dataset(collection, "offline", arrays)
 
 
-def _dataset(collection: Collection, source: str, arrays: official.Arrays) -> ImageDataset:
+def _dataset(
+    collection: Collection, source: str, arrays: official.Arrays, note: str = ""
+) -> ImageDataset:
     def images(name: str) -> np.ndarray:
         array = arrays[name]
         return array[..., np.newaxis] if array.ndim == 3 else array  # grey: one channel
@@ -103,6 +112,7 @@ def _dataset(collection: Collection, source: str, arrays: official.Arrays) -> Im
         class_names=collection.class_names,
         name=collection.name,
         source=source,
+        note=note,
     )
 
 

@@ -495,5 +495,5 @@ def frog(s: Sketch) -> None:
     s.focus = face
 
 
+# In the order of CIFAR-10's labels.
 DRAWERS = (airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck)
-CLASS_NAMES = tuple(drawer.__name__ for drawer in DRAWERS)  # the order of CIFAR-10's labels

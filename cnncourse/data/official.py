@@ -34,11 +34,13 @@ class Form:
 
     ``find(folder)`` gives the file, or the folder where it takes several, or None; where only a
     part lies there it raises FileNotFoundError. ``read(path, table)`` gives the verified arrays,
-    or raises a ValueError that names the file.
+    or raises a ValueError that names the file. ``is_published(arrays, table)`` is for a form whose
+    ``read`` lets other arrays than the published ones pass.
     """
 
     find: Callable[[Path], Path | None]
     read: Callable[[Path, Table], Arrays]
+    is_published: Callable[[Arrays, Table], bool] = lambda arrays, table: True
 
 
 def idx_header(shape: tuple[int, ...]) -> bytes:

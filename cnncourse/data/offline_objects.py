@@ -59,7 +59,7 @@ def make_objects(
     """Colour pictures of the ten classes of CIFAR-10, from a fixed seed.
 
     Returns `x_train` (n_train, 32, 32, 3) uint8 RGB, `y_train` (n_train,) uint8 in the order of
-    `object_shapes.CLASS_NAMES`, shuffled, equally many of each class, and `x_test`, `y_test`
+    `object_shapes.DRAWERS`, shuffled, equally many of each class, and `x_test`, `y_test`
     likewise. The same arguments give the same bytes on the same machine, whatever the number of
     threads.
 

@@ -1,13 +1,13 @@
-"""Arrays as pixels: colour scales, PNG by hand, and grids of feature maps, as parts of an SVG."""
+"""Arrays as pixels: colour scales, PNG, and grids of feature maps, as parts of an SVG."""
 
-import struct
-import zlib
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from math import ceil, sqrt
 
 import numpy as np
+from PIL import Image
 
 from cnncourse.data.handwriting import resampled, squared
 from cnncourse.explorers.svg import GREY, PAPER, Box, Grid, box, number, path, plain, small
@@ -61,19 +61,12 @@ def scale_of(values: np.ndarray) -> Scale:
 
 def png(pixels: np.ndarray, colours: Sequence[str] | None = None) -> bytes:
     """Return a PNG of [height, width, 3] uint8, or of [height, width] places in a palette."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checked = kind + data
-        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    height, width = pixels.shape[:2]
-    header = struct.pack(">IIBBBBB", width, height, 8, 2 if colours is None else 3, 0, 0, 0)
-    lines = np.pad(pixels.reshape(height, -1), ((0, 0), (1, 0)))  # 0 before a line: no filter
-    body = [chunk(b"IHDR", header)]
+    picture = Image.fromarray(pixels)
     if colours is not None:
-        body.append(chunk(b"PLTE", palette(colours).tobytes()))
-    body += [chunk(b"IDAT", zlib.compress(lines.tobytes())), chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+        picture.putpalette(palette(colours).tobytes())
+    file = BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
 
 
 def image(place: Box, pixels: np.ndarray, colours: Sequence[str] | None = None) -> str:

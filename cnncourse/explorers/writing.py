@@ -12,9 +12,8 @@ from cnncourse.data.handwriting import as_drawn, as_ink, as_mnist, resampled, sq
 from cnncourse.explorers.compute import asked
 
 PAD = 112  # rows and columns of a drawing: four for each of MNIST's
-PEN = (
-    0.08  # the stroke's width over the pad's: as in MNIST, once a digit fills the pad as people do
-)
+# The stroke's width over the pad's: as in MNIST, once a digit fills the pad as people do.
+PEN = 0.08
 REACH = 0.5  # how far off the pad a pen may go
 CLASSES = 10
 
