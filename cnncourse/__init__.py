@@ -18,10 +18,12 @@ ROOMS = (
     "data",
     "doctor",
     "explorers",
+    "ladder",
     "layers",
     "networks",
     "plotting",
     "reference",
+    "reproduce",
     "training",
 )
 

@@ -175,6 +175,35 @@ def run_data(arguments: argparse.Namespace) -> int:
     return 0 if kept else 1  # what was made but could not be kept is not what was asked for
 
 
+# cnncourse reproduce
+
+
+def run_reproduce(arguments: argparse.Namespace) -> int:
+    """Run published networks again by their recipes, and say where the tables are."""
+    from cnncourse.networks import NETWORKS
+
+    for name in arguments.names:
+        NETWORKS[name]  # raises where there is no such network, before TensorFlow is loaded
+    if arguments.seeds < 1:
+        raise ValueError(f"seeds is {arguments.seeds}; give the number of runs, at least 1")
+    if arguments.seed < 0:
+        raise ValueError(f"seed is {arguments.seed}; give a whole number from 0 on")
+    from cnncourse.reproduce import reproduce, tables
+
+    found = reproduce(
+        arguments.names,
+        source=arguments.source,
+        quick=arguments.quick,
+        out=arguments.out,
+        seeds=range(arguments.seed, arguments.seed + arguments.seeds),
+        again=arguments.again,
+    )
+    print(tables.summary(found))
+    name = "quick" if arguments.quick else "reproduce"
+    print(f"{Path(arguments.out) / name}.csv, .md and {name}_curves.csv hold more")
+    return 0
+
+
 # The command line
 
 
@@ -206,6 +235,18 @@ def build_parser() -> Parser:
     data.add_argument("--download", action="store_true", help="fetch the official files now")
     data.add_argument("--make-offline", action="store_true", help="make the offline stand-in now")
     data.set_defaults(run=run_data)
+
+    help_ = "run the published networks again, by their recipes, and compare"
+    kept = "Ctrl-C loses nothing: the same command goes on. A finished run is not done again."
+    again = commands.add_parser("reproduce", help=help_, epilog=kept)
+    again.add_argument("names", nargs="*", metavar="NAME", help="networks; all where none")
+    again.add_argument("--source", choices=("auto", "official", "offline"), default="auto")
+    again.add_argument("--quick", action="store_true", help="a minute for all: a check, no figures")
+    again.add_argument("--out", metavar="DIRECTORY", default="reproduce", help="default: reproduce")
+    again.add_argument("--seed", type=int, default=0, metavar="N", help="of the first run")
+    again.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each network")
+    again.add_argument("--again", action="store_true", help="do finished runs again")
+    again.set_defaults(run=run_reproduce)
     return parser
 
 

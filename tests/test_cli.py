@@ -39,7 +39,9 @@ def no_course(tmp_path, monkeypatch):
 # The command line
 
 
-@pytest.mark.parametrize("argument", ["--help", "--version", "doctor --help", "lab --help"])
+@pytest.mark.parametrize(
+    "argument", ["--help", "--version", "doctor --help", "lab --help", "reproduce --help"]
+)
 def test_help_is_quick_and_imports_nothing_large(argument):
     code = (
         "import sys; from cnncourse import cli\n"
@@ -306,6 +308,51 @@ def test_lab_says_one_line_and_becomes_jupyter(
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert words in out
+
+
+# cnncourse reproduce
+
+
+def test_reproduce_hands_its_arguments_on_and_prints_the_table(monkeypatch, capsys):
+    from cnncourse import reproduce
+
+    asked = []
+    monkeypatch.setattr(
+        reproduce,
+        "reproduce",
+        lambda *arguments, **options: asked.append((arguments, options)) or [],
+    )
+    assert cli.main(["reproduce"]) == 0
+    command = "reproduce mnist-tf mnist-core --source official --quick --out there"
+    assert cli.main([*command.split(), "--seed", "3", "--seeds", "2", "--again"]) == 0
+    options = {"source": "auto", "quick": False, "out": "reproduce", "seeds": range(1)}
+    assert asked[0] == (([],), options | {"again": False})
+    options = {"source": "official", "quick": True, "out": "there", "seeds": range(3, 5)}
+    assert asked[1] == ((["mnist-tf", "mnist-core"],), options | {"again": True})
+    out = capsys.readouterr().out
+    assert "network  published  measured" in out
+    assert f"{Path('there', 'quick')}.csv" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["lenet"], "network is 'lenet'; the networks are mnist-tf, mnist-keras"),
+        (["--seeds", "0"], "seeds is 0; give the number of runs"),
+        (["--seed", "-1"], "seed is -1; give a whole number from 0 on"),
+    ],
+)
+def test_reproduce_answers_nonsense_before_tensorflow_is_loaded(argv, words):
+    code = (
+        "import sys; from cnncourse import cli\n"
+        "status = cli.main(['reproduce', *sys.argv[1:]])\n"
+        "print(status, 'tensorflow' in sys.modules)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=60
+    )
+    assert child.stdout == "1 False\n"
+    assert words in child.stderr
 
 
 # cnncourse lab: no question about news

@@ -65,7 +65,9 @@ BELOW = {
     "builders": {"networks", "reference", "layers"},
     "training": {"data", "layers"},
     "doctor": {"data"},
-    "cli": {"data", "doctor"},
+    "ladder": {"data"},
+    "reproduce": {"builders", "data", "doctor", "networks", "training"},
+    "cli": {"data", "doctor", "networks", "reproduce"},
     "_quiet": set(),
     "__init__": {"_quiet"},
 }

@@ -60,8 +60,8 @@ def load(
     if form.is_published(arrays, collection.table):
         return _dataset(collection, "official", arrays)
     say(
-        f"{path} is NOT the published {collection.title}, though it has its shapes and class "
-        "counts: say so beside every figure that comes from it."
+        f"{path.name} is NOT the published {collection.title}, though it has its shapes and class "
+        "counts: say so beside every figure that comes from it (cnncourse data shows where it is)."
     )
     return _dataset(collection, "official", arrays, note="not the published bytes")
 

@@ -1,0 +1,506 @@
+"""The ladder of lesson 13: from the text's network towards 94 % on CIFAR-10, one idea a rung.
+
+A `Rung` says how a network is made, trained and asked, as data; a rung differs from the one below
+it in one idea. `climb` trains one. All of it is backend-neutral Keras: the same lines run on
+TensorFlow, JAX and PyTorch, with or without a GPU.
+
+Sources of the ideas: batch normalisation, Ioffe and Szegedy 2015; residuals, He et al. 2016; label
+smoothing, Szegedy et al. 2016; cutout, DeVries and Taylor 2017; one cycle of the learning rate,
+Smith 2018; whitening and identity start in a fast CIFAR-10 network, Page 2018 and Jordan 2024
+(airbench); orthogonal steps, Jordan et al. 2024 (Muon).
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from cnncourse.data import ImageDataset
+
+WARM_UP = 0.25  # share of the steps
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rung: what is trained, how, and how it is asked.
+
+    below
+        Name of the rung to which this one adds an idea.
+    widths
+        Filters in each of the blocks; a block halves the maps' height and width.
+    batch_norm, residual, activation
+        What stands beside the two convolutions of a block.
+    whiten
+        A first layer whose kernels are computed from the images, not learnt, and convolutions
+        that start by handing their input on.
+    dropout
+        Share of the features dropped before the last layer.
+    flip, shift, cutout
+        How training images are altered: mirrored at random; moved by up to ``shift`` pixels; a
+        square of ``cutout`` pixels a side made grey.
+    label_smoothing
+        Share of the label's weight that all classes share.
+    optimizer, learning_rate, warm_up
+        The step. With "adam", ``warm_up`` raises the learning rate over the first quarter and
+        lowers it to 0 by the end; with "muon" it falls on a line to 0 from the first step on.
+    averaging
+        Decay of the average over the weights of all steps, which then answers; 0 for none.
+    views
+        Test images are asked as they are (1), mirrored too (2), or shifted by a pixel too (6).
+    """
+
+    name: str
+    below: str = ""
+    widths: tuple[int, ...] = (24, 48, 96)
+    batch_norm: bool = False
+    residual: bool = False
+    activation: str = "relu"
+    whiten: bool = False
+    dropout: float = 0.0
+    flip: bool = False
+    shift: int = 0
+    cutout: int = 0
+    label_smoothing: float = 0.0
+    optimizer: Literal["adam", "muon"] = "adam"
+    learning_rate: float = 1e-3
+    warm_up: bool = False
+    averaging: float = 0.0
+    views: Literal[1, 2, 6] = 1
+    batch_size: int = 100
+    epochs: int = 4
+    policy: str = "float32"
+
+
+# ---- the network
+
+
+def network(rung: Rung, images: np.ndarray) -> keras.Model:
+    """The rung's network for standardised ``images`` [n, height, width, channels]; gives logits.
+
+    The images are looked at only where the first layer whitens.
+    """
+    inputs = keras.Input(images.shape[1:])
+    maps = inputs
+    if rung.whiten:
+        kernel = whitening_kernel(images)
+        whitening = layers.Conv2D(kernel.shape[-1], kernel.shape[0], name="whitening")
+        maps = layers.Activation(rung.activation)(whitening(maps))
+        whitening.kernel.assign(kernel)
+        whitening.kernel.trainable = False
+    for width in rung.widths:
+        maps = layers.MaxPooling2D()(_convolution(rung, maps, width))
+        maps = shortcut = _normalised(rung, maps)
+        maps = _normalised(rung, _convolution(rung, maps, width))
+        if rung.residual:
+            maps = layers.Add()([maps, shortcut])
+    features = layers.GlobalMaxPooling2D()(maps)
+    if rung.dropout:
+        features = layers.Dropout(rung.dropout)(features)
+    logits = layers.Dense(10, dtype="float32", name="head")(features)
+    return keras.Model(inputs, logits)
+
+
+def _convolution(rung: Rung, maps: Any, width: int) -> Any:
+    start = IdentityStart() if rung.whiten else "he_normal"
+    return layers.Conv2D(
+        width, 3, padding="same", use_bias=not rung.batch_norm, kernel_initializer=start
+    )(maps)
+
+
+def _normalised(rung: Rung, maps: Any) -> Any:
+    if rung.batch_norm:
+        momentum = 0.6 if rung.whiten else 0.9
+        maps = layers.BatchNormalization(momentum=momentum, epsilon=1e-5, scale=not rung.whiten)(
+            maps
+        )
+    return layers.Activation(rung.activation)(maps)
+
+
+class IdentityStart(keras.initializers.Initializer):
+    """Kernels [height, width, in, out] whose first filters hand the input channels on.
+
+    Filter c starts as a 1 in the centre of channel c, for as many filters as there are channels;
+    the remaining ones start random, uniform within 1 / sqrt(height * width * in).
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.random = keras.random.SeedGenerator(seed)
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Any:
+        """A kernel of this shape."""
+        height, width, before, after = shape
+        bound = 1 / math.sqrt(height * width * before)
+        kernel = np.array(keras.random.uniform(shape, -bound, bound, seed=self.random))
+        handed_on = min(before, after)
+        kernel[..., :handed_on] = 0
+        kernel[height // 2, width // 2, range(handed_on), range(handed_on)] = 1
+        return ops.convert_to_tensor(kernel, dtype)
+
+
+def whitening_kernel(images: np.ndarray, size: int = 2, epsilon: float = 5e-4) -> np.ndarray:
+    """Kernel [size, size, channels, 2 * size * size * channels] that decorrelates patches.
+
+    Each filter is an eigenvector of the patches' covariance divided by the root of its
+    eigenvalue: over the images, the maps have about variance 1 and no correlation. Every filter
+    comes with its negative, because the activation that follows cuts off one side.
+    """
+    patches = np.lib.stride_tricks.sliding_window_view(images[:5_000], (size, size), axis=(1, 2))
+    patches = np.moveaxis(patches, 3, 5).reshape(-1, size * size * images.shape[-1])
+    values, vectors = np.linalg.eigh(patches.T @ patches / len(patches))
+    kernel = (vectors / np.sqrt(values + epsilon)).reshape(size, size, images.shape[-1], -1)
+    return np.concatenate([kernel, -kernel], axis=-1).astype("float32")
+
+
+# ---- the images
+
+
+def standardised(images: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Float32 images with mean 0 and variance 1 in each channel of ``like``, the training set."""
+    mean = like.mean(axis=(0, 1, 2), dtype="float64")
+    deviation = like.std(axis=(0, 1, 2), dtype="float64")
+    return ((images - mean.astype("float32")) / deviation.astype("float32")).astype("float32")
+
+
+def mirrored(images: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Images [n, height, width, channels], those that ``which`` (n booleans) marks mirrored."""
+    return np.where(which[:, None, None, None], images[:, :, ::-1], images)
+
+
+def shifted(images: np.ndarray, by: int, random: np.random.Generator) -> np.ndarray:
+    """Each image moved by -``by`` to ``by`` pixels along both axes, its edge mirrored outwards."""
+    side, width = images.shape[1:3]
+    padded = np.pad(images, ((0, 0), (by, by), (by, by), (0, 0)), "reflect")
+    moves = random.integers(0, 2 * by + 1, (len(images), 2))
+    moved = np.empty_like(images)
+    for down, right in np.unique(moves, axis=0):
+        alike = (moves == (down, right)).all(axis=1)
+        moved[alike] = padded[alike, down : down + side, right : right + width]
+    return moved
+
+
+def cut_out(images: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
+    """Each image with a square of ``size`` pixels set to 0, the mean; it may hang over the edge."""
+    rows, columns = (np.arange(side) for side in images.shape[1:3])
+    centre = random.integers(0, images.shape[1:3], (len(images), 2))
+    low, high = centre - size // 2, centre - size // 2 + size
+    inside = ((rows >= low[:, :1]) & (rows < high[:, :1]))[:, :, None] & (
+        (columns >= low[:, 1:]) & (columns < high[:, 1:])
+    )[:, None, :]
+    return np.where(inside[..., None], np.float32(0), images)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of a training set in a new order each epoch, altered as a rung says.
+
+    An epoch leaves out the last images that do not fill a batch. Mirroring takes turns: a random
+    half of the images is mirrored in the first epoch, the other half in the next, and so on, so
+    that no image is seen twice the same way in a row.
+    """
+
+    def __init__(self, rung: Rung, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
+        super().__init__()
+        self.rung, self.images, self.labels = rung, images, labels
+        self.random = np.random.default_rng(seed)
+        self.mirror = self.random.random(len(images)) < 0.5
+        self.order = self.random.permutation(len(images))
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.images) // self.rung.batch_size
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """One batch: images [batch, height, width, channels] and labels [batch]."""
+        size = self.rung.batch_size
+        chosen = self.order[index * size : (index + 1) * size]
+        images = self.images[chosen]
+        if self.rung.flip:
+            images = mirrored(images, self.mirror[chosen])
+        if self.rung.shift:
+            images = shifted(images, self.rung.shift, self.random)
+        if self.rung.cutout:
+            images = cut_out(images, self.rung.cutout, self.random)
+        return images, self.labels[chosen]
+
+    def on_epoch_end(self) -> None:
+        """Draw a new order and mirror the other half."""
+        self.order = self.random.permutation(len(self.images))
+        self.mirror = ~self.mirror
+
+
+# ---- the step
+
+
+class Muon(keras.optimizers.Optimizer):
+    """Momentum for convolutions made orthogonal; Adam for everything else.
+
+    A kernel is read as a matrix [height * width * in, out]. Of its momentum only the directions
+    are kept: `orthogonal` brings all singular values near 1, so that a direction that the gradient
+    shows rarely is walked as far as one it shows always. The kernel itself keeps the length
+    root(out), so that ``learning_rate`` is a share of its length. Keras' own Muon does this for
+    matrices, and not for the kernels of convolutions.
+
+    ``adam_rate`` is Adam's learning rate for the rest over ``learning_rate``.
+    """
+
+    def __init__(
+        self, learning_rate: Any, momentum: float = 0.6, adam_rate: float = 0.1, **keywords: Any
+    ) -> None:
+        super().__init__(learning_rate=learning_rate, **keywords)
+        self.momentum, self.adam_rate = momentum, adam_rate
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Make the moments: one of each kernel's gradient, two of everything else's."""
+        if self.built:
+            return
+        super().build(variables)
+        self.first, self.second = (
+            [self.add_variable_from_reference(variable, name=name) for variable in variables]
+            for name in ("momentum", "velocity")
+        )
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Move one variable."""
+        index = self._get_variable_index(variable)
+        first, second = self.first[index], self.second[index]
+        if len(variable.shape) == 4:
+            self.assign(first, self.momentum * first + gradient)
+            direction = ops.reshape(gradient + self.momentum * first, (-1, variable.shape[-1]))
+            step = ops.reshape(orthogonal(direction), variable.shape)
+            length = math.sqrt(variable.shape[-1])
+            kernel = variable * (length / ops.sqrt(ops.sum(ops.square(variable))))
+            self.assign(variable, kernel - learning_rate * step)
+        else:
+            past, past_squares = 0.9, 0.95
+            count = ops.cast(self.iterations + 1, variable.dtype)
+            self.assign(first, past * first + (1 - past) * gradient)
+            squares = past_squares * second + (1 - past_squares) * ops.square(gradient)
+            self.assign(second, squares)
+            size = ops.sqrt(second / (1 - past_squares**count)) + 1e-8
+            step = first / (1 - past**count) / size
+            self.assign(variable, variable - self.adam_rate * learning_rate * step)
+
+
+def orthogonal(matrix: Any, iterations: int = 3) -> Any:
+    """Roughly the nearest matrix with orthogonal rows or columns: singular values near 1.
+
+    Newton-Schulz iteration with Jordan's coefficients: each round maps every singular value s to
+    3.4445 s - 4.775 s**3 + 2.0315 s**5, which drives them all into 0.7 to 1.2, without an SVD.
+    """
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = ops.transpose(matrix) if tall else matrix
+    x = x / (ops.norm(x) + 1e-7)
+    for _ in range(iterations):
+        square = ops.matmul(x, ops.transpose(x))
+        x = 3.4445 * x + ops.matmul(-4.7750 * square + 2.0315 * ops.matmul(square, square), x)
+    return ops.transpose(x) if tall else x
+
+
+# ---- the training
+
+
+@dataclass(frozen=True)
+class Climb:
+    """What a rung reached: one entry an epoch, and the answer at the end.
+
+    ``seconds`` is training time alone, from the first step's compilation on, without evaluation.
+    """
+
+    rung: Rung
+    model: keras.Model = field(repr=False)
+    losses: list[float]
+    train_accuracies: list[float]
+    test_accuracies: list[float]
+    seconds: list[float]
+    accuracy: float
+
+
+def climb(
+    rung: Rung,
+    data: ImageDataset,
+    *,
+    seed: int = 0,
+    report: Callable[[str], None] | None = None,
+) -> Climb:
+    """Train a rung on ``data`` (uint8 images) and evaluate it on the test set after each epoch.
+
+    ``report`` gets a line an epoch. Raises ValueError where an epoch has not one whole batch.
+    """
+    if len(data.x_train) < rung.batch_size:
+        raise ValueError(
+            f"batch_size is {rung.batch_size}, but data has only {len(data.x_train)} training "
+            "images; take a rung with smaller batches: dataclasses.replace(rung, batch_size=...)"
+        )
+    keras.utils.set_random_seed(seed)
+    images, test_images = (standardised(x, data.x_train) for x in (data.x_train, data.x_test))
+    labels, test_labels = (y.astype("int32") for y in (data.y_train, data.y_test))
+    batches = Batches(rung, images, labels, seed)
+    with policy(rung.policy):
+        model = network(rung, images)
+    model.compile(
+        step_of(rung, rung.epochs * len(batches)),
+        smoothed_cross_entropy(rung.label_smoothing),
+        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+        # On a CPU TensorFlow's own kernels are several times as fast as its compiled ones.
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    watch = Watch(rung, report)
+    callbacks = [keras.callbacks.SwapEMAWeights(), watch] if rung.averaging else [watch]
+    history = model.fit(
+        batches,
+        epochs=rung.epochs,
+        validation_data=(test_images, test_labels),
+        validation_batch_size=500,
+        callbacks=callbacks,
+        verbose=0,
+    ).history
+    return Climb(
+        rung,
+        model,
+        history["loss"],
+        history["accuracy"],
+        history["val_accuracy"],
+        watch.seconds,
+        float((predictions(model, test_images, rung.views).argmax(axis=1) == test_labels).mean()),
+    )
+
+
+def predictions(model: keras.Model, images: np.ndarray, views: Literal[1, 2, 6] = 1) -> np.ndarray:
+    """Logits [n, classes], the mean over ``views`` of each standardised image.
+
+    1 is the image itself; 2 adds its mirror image; 6 adds both, moved by a pixel to the upper
+    left and to the lower right, which together count as much as the two in place.
+    """
+    if views == 1:
+        return model.predict(images, batch_size=500, verbose=0)
+    in_place = (predictions(model, images) + predictions(model, images[:, :, ::-1])) / 2
+    if views == 2:
+        return in_place
+    side, width = images.shape[1:3]
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    corners = (padded[:, :side, :width], padded[:, 2:, 2:])
+    return in_place / 2 + sum(predictions(model, corner, 2) for corner in corners) / 4
+
+
+def step_of(rung: Rung, steps: int) -> keras.optimizers.Optimizer:
+    """The rung's optimizer for a run of so many steps."""
+    rate: Any = rung.learning_rate
+    if rung.optimizer == "muon":
+        return Muon(keras.optimizers.schedules.PolynomialDecay(rate, steps, 0.0))
+    if rung.warm_up:
+        first = round(WARM_UP * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate / 10, steps - first, warmup_target=rate, warmup_steps=first
+        )
+    averaged: dict[str, Any] = {"use_ema": True, "ema_momentum": rung.averaging}
+    return keras.optimizers.Adam(rate, **(averaged if rung.averaging else {}))
+
+
+def smoothed_cross_entropy(smoothing: float) -> Callable[[Any, Any], Any]:
+    """Cross-entropy of logits with labels [batch] that keep ``1 - smoothing`` of their weight.
+
+    The rest is shared by all classes alike.
+    """
+
+    def loss(labels: Any, logits: Any) -> Any:
+        classes = logits.shape[-1]
+        target = ops.one_hot(ops.reshape(labels, (-1,)), classes, dtype="float32")
+        target = (1 - smoothing) * target + smoothing / classes
+        return -ops.sum(target * ops.log_softmax(logits), axis=-1)
+
+    return loss
+
+
+class Watch(keras.callbacks.Callback):
+    """Adds up the seconds of training, leaves out those of evaluation, and reports."""
+
+    def __init__(self, rung: Rung, report: Callable[[str], None] | None) -> None:
+        super().__init__()
+        self.rung, self.report = rung, report
+        self.seconds: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Start the watch."""
+        self.started = time.perf_counter()
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Stop it before the test set is evaluated."""
+        before = self.seconds[-1] if self.seconds else 0.0
+        self.seconds.append(before + time.perf_counter() - self.started)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Say how far it is."""
+        if self.report:
+            self.report(
+                f"{self.rung.name}: epoch {epoch + 1} of {self.rung.epochs}, "
+                f"{self.seconds[-1]:.0f} s, loss {logs['loss']:.4f}, "
+                f"test accuracy {logs['val_accuracy']:.4f}"
+            )
+
+
+@contextmanager
+def policy(name: str) -> Iterator[None]:
+    """Make layers under this policy of number formats ("float32", "mixed_bfloat16")."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+# ---- the ladder
+
+
+def _above(below: Rung, name: str, **changes: Any) -> Rung:
+    return replace(below, name=name, below=below.name, **changes)
+
+
+_DEPTH = Rung("smaller kernels, more depth")
+_NORMALISED = _above(_DEPTH, "batch normalisation", batch_norm=True)
+_SCHEDULE = _above(_NORMALISED, "a schedule with warm-up", warm_up=True, learning_rate=5e-3)
+_RESIDUAL = _above(_SCHEDULE, "residuals", residual=True)
+_MOVED = _above(_RESIDUAL, "mirrored and shifted images", flip=True, shift=2)
+_CUTOUT = _above(_MOVED, "cutout", cutout=8)
+_DROPOUT = _above(_MOVED, "dropout before the last layer", dropout=0.2)
+_SMOOTHED = _above(_MOVED, "label smoothing", label_smoothing=0.1)
+_AVERAGED = _above(_MOVED, "averaged weights", averaging=0.998)
+_VIEWS = _above(_MOVED, "six views of each test image", views=6)
+_WHITENED = _above(
+    _VIEWS,
+    "whitened patches and Muon",
+    whiten=True,
+    residual=False,
+    activation="silu",
+    optimizer="muon",
+    learning_rate=0.12,
+    warm_up=False,
+    batch_size=500,
+    label_smoothing=0.2,
+)
+_WIDER = _above(
+    _WHITENED,
+    "wider and longer, in bfloat16",
+    widths=(64, 128, 256),
+    cutout=8,
+    epochs=11,
+    policy="mixed_bfloat16",
+)
+_WIDEST = _above(_WIDER, "as wide and long as 20 minutes allow", widths=(64, 256, 256), epochs=14)
+
+LADDER: tuple[Rung, ...] = (
+    *(_DEPTH, _NORMALISED, _SCHEDULE, _RESIDUAL, _MOVED),
+    *(_CUTOUT, _DROPOUT, _SMOOTHED, _AVERAGED, _VIEWS),
+    *(_WHITENED, _WIDER, _WIDEST),
+)
+
+_DIGITS = replace(_WHITENED, name="MNIST in 10 s", below="", flip=False, shift=2, epochs=1)
+MNIST_LADDER: tuple[Rung, ...] = (
+    replace(_DIGITS, widths=(16, 32, 64)),
+    replace(_DIGITS, name="MNIST in 40 s", epochs=3),
+)
