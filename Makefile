@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help lab test lint unit notebooks bench doctor lock clean
+.PHONY: help lab test lint unit notebooks bench reproduce doctor lock clean
 
 help:
 	@echo "make lab        open the lessons in JupyterLab"
@@ -18,7 +18,8 @@ help:
 	@echo "make lint       format, lint, types and the notebooks' form only"
 	@echo "make unit       unit tests only"
 	@echo "make notebooks  run and normalise the notebooks whose code changed"
-	@echo "make bench      the side-by-side measurements"
+	@echo "make bench      the side-by-side measurements (PYTORCH=python with PyTorch, if any)"
+	@echo "make reproduce  the published figures run again, on the published data (about an hour)"
 	@echo "make doctor     what this machine has; quote it in a bug report"
 	@echo "make lock       bring constraints.txt up to date with pyproject.toml"
 	@echo "make clean      remove the environment"
@@ -41,8 +42,16 @@ unit: $(READY)
 notebooks: $(READY)
 	$(BIN)/python tools/notebooks.py run
 
+# Side by side: each prints its ratios and keeps them in benchmarks/results/bench.csv. What trains for
+# accuracy takes longer and is run by name. PYTORCH=/path/to/python names an interpreter with
+# PyTorch, if it is to be a peer and is not installed here.
+BENCHES := startup data reference builds
 bench: $(READY)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in $(BENCHES); do echo "== benchmarks/$$name.py"; \
+		PYTORCH=$(PYTORCH) $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+reproduce: $(READY)
+	@$(BIN)/cnncourse reproduce --source official
 
 doctor: $(READY)
 	@$(BIN)/cnncourse doctor

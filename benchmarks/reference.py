@@ -2,7 +2,7 @@
 
     python benchmarks/reference.py
 
-Medians of turns taken alternately. Extra memory is what `conv2d` holds at its peak besides its
+Both sides take turns. Extra memory is what `conv2d` holds at its peak besides its
 arguments and its result.
 """
 
@@ -14,22 +14,28 @@ from collections.abc import Callable
 
 import cnncourse
 from cnncourse import reference
+from measuring import Ratio, store
 
 import numpy as np
 import tensorflow as tf
 
 
-def medians(turns: int, *functions: Callable[[], object]) -> list[float]:
-    """Median seconds of each function; they take turns, so that noise falls on all alike."""
-    times: list[list[float]] = [[] for _ in functions]
-    for function in functions:
-        function()
-    for _ in range(turns):
-        for function, taken in zip(functions, times, strict=True):
+def compare(
+    case: str, turns: int, peer: str, ours: Callable[[], object], theirs: Callable[[], object]
+) -> Ratio:
+    """Time `conv2d` against a peer; they take turns, so that noise falls on both alike."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(1 + turns):
+        for function, taken in zip((ours, theirs), times, strict=True):
             started = time.perf_counter()
             function()
-            taken.append(time.perf_counter() - started)
-    return [statistics.median(taken) for taken in times]
+            if turn:  # the first is to warm up
+                taken.append(1000 * (time.perf_counter() - started))
+    ratio = Ratio(case, "reference.conv2d", peer, "ms", *times, less_is_better=True)
+    print(case)
+    print(f"  {peer:18}{statistics.median(times[1]):8.1f} ms")
+    print(f"  {ratio.ours:18}{statistics.median(times[0]):8.1f} ms   {ratio} times as fast")
+    return ratio
 
 
 def arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:
@@ -37,29 +43,27 @@ def arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:
     return [random.normal(size=shape).astype(np.float32) for shape in shapes]
 
 
-def against_loops() -> None:
+def against_loops() -> Ratio:
     x, kernel = arrays((5, 28, 28, 3), (5, 5, 3, 8))
-    ours, loops = medians(
+    return compare(
+        "5 images of 28×28×3, 8 filters of 5×5, SAME, float32",
         3,
+        "conv2d_naive",
         lambda: reference.conv2d(x, kernel, padding="same"),
         lambda: reference.conv2d_naive(x, kernel, padding="same"),
     )
-    print("5 images of 28×28×3, 8 filters of 5×5, SAME, float32")
-    print(f"  conv2d_naive  {1000 * loops:8.1f} ms")
-    print(f"  conv2d        {1000 * ours:8.1f} ms   {loops / ours:8.0f} times as fast")
 
 
-def against_tensorflow() -> None:
+def against_tensorflow() -> Ratio:
     x, kernel = arrays((32, 28, 28, 32), (5, 5, 32, 64))
     images, taps = tf.constant(x), tf.constant(kernel)
-    ours, theirs = medians(
+    return compare(
+        "32 images of 28×28×32, 64 filters of 5×5, SAME, float32",
         21,
+        "tf.nn.conv2d",
         lambda: reference.conv2d(x, kernel, padding="same"),
         lambda: tf.nn.conv2d(images, taps, 1, "SAME").numpy(),
     )
-    print("32 images of 28×28×32, 64 filters of 5×5, SAME, float32")
-    print(f"  tf.nn.conv2d  {1000 * theirs:8.1f} ms")
-    print(f"  conv2d        {1000 * ours:8.1f} ms   {ours / theirs:8.2f} times the time")
 
 
 def memory() -> None:
@@ -81,9 +85,9 @@ def memory() -> None:
 
 def main() -> None:
     print(f"cnncourse {cnncourse.__version__}, {os.cpu_count()} cores")
-    against_loops()
-    against_tensorflow()
+    found = [against_loops(), against_tensorflow()]
     memory()
+    store("reference", found)
 
 
 if __name__ == "__main__":

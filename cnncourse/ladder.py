@@ -471,35 +471,27 @@ _DROPOUT = _above(_MOVED, "dropout before the last layer", dropout=0.2)
 _SMOOTHED = _above(_MOVED, "label smoothing", label_smoothing=0.1)
 _AVERAGED = _above(_MOVED, "averaged weights", averaging=0.998)
 _VIEWS = _above(_MOVED, "six views of each test image", views=6)
-_WHITENED = _above(
-    _VIEWS,
-    "whitened patches and Muon",
-    whiten=True,
-    residual=False,
-    activation="silu",
-    optimizer="muon",
-    learning_rate=0.12,
-    warm_up=False,
-    batch_size=500,
-    label_smoothing=0.2,
+_WHITENED = _above(_VIEWS, "whitened patches", whiten=True, residual=False)
+_MUON = _above(
+    _WHITENED, "Muon", optimizer="muon", learning_rate=0.12, warm_up=False, batch_size=500
 )
 _WIDER = _above(
-    _WHITENED,
+    _MUON,
     "wider and longer, in bfloat16",
     widths=(64, 128, 256),
-    cutout=8,
-    epochs=11,
+    activation="silu",
+    label_smoothing=0.2,
+    epochs=12,
     policy="mixed_bfloat16",
 )
-_WIDEST = _above(_WIDER, "as wide and long as 20 minutes allow", widths=(64, 256, 256), epochs=14)
 
 LADDER: tuple[Rung, ...] = (
     *(_DEPTH, _NORMALISED, _SCHEDULE, _RESIDUAL, _MOVED),
     *(_CUTOUT, _DROPOUT, _SMOOTHED, _AVERAGED, _VIEWS),
-    *(_WHITENED, _WIDER, _WIDEST),
+    *(_WHITENED, _MUON, _WIDER),
 )
 
-_DIGITS = replace(_WHITENED, name="MNIST in 10 s", below="", flip=False, shift=2, epochs=1)
+_DIGITS = replace(_MUON, name="MNIST in 10 s", below="", flip=False, shift=2, epochs=1)
 MNIST_LADDER: tuple[Rung, ...] = (
     replace(_DIGITS, widths=(16, 32, 64)),
     replace(_DIGITS, name="MNIST in 40 s", epochs=3),

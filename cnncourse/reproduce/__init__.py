@@ -169,7 +169,9 @@ def _run_all(waiting: Sequence[_Run], write: Callable[[], object]) -> list[str]:
         for number, run in enumerate(waiting, start=1):
             name = run.network.name
             label = f"{name}, seed {run.seed}" if run.seed else name
-            clock.start(label, run.network.recipe.total_steps, _work_a_step(run.network))
+            steps = run.network.recipe.total_steps
+            clock.start(label, steps, _work_a_step(run.network))
+            clock.say(f"{label}: {steps:,} steps, {BUILDS[name]}")
             try:
                 finished = run.run(clock, verbose=clock.shown)
             except ArithmeticError as error:
