@@ -34,7 +34,7 @@ class Rung:
         Name of the rung to which this one adds an idea.
     widths
         Filters in each of the blocks; a block halves the maps' height and width.
-    batch_norm, residual, activation
+    batch_norm, residual
         What stands beside the two convolutions of a block.
     whiten
         A first layer whose kernels are computed from the images, not learnt, and convolutions
@@ -60,7 +60,6 @@ class Rung:
     widths: tuple[int, ...] = (24, 48, 96)
     batch_norm: bool = False
     residual: bool = False
-    activation: str = "relu"
     whiten: bool = False
     dropout: float = 0.0
     flip: bool = False
@@ -90,7 +89,7 @@ def network(rung: Rung, images: np.ndarray) -> keras.Model:
     if rung.whiten:
         kernel = whitening_kernel(images)
         whitening = layers.Conv2D(kernel.shape[-1], kernel.shape[0], name="whitening")
-        maps = layers.Activation(rung.activation)(whitening(maps))
+        maps = layers.Activation("relu")(whitening(maps))
         whitening.kernel.assign(kernel)
         whitening.kernel.trainable = False
     for width in rung.widths:
@@ -119,7 +118,7 @@ def _normalised(rung: Rung, maps: Any) -> Any:
         maps = layers.BatchNormalization(momentum=momentum, epsilon=1e-5, scale=not rung.whiten)(
             maps
         )
-    return layers.Activation(rung.activation)(maps)
+    return layers.Activation("relu")(maps)
 
 
 class IdentityStart(keras.initializers.Initializer):
@@ -478,10 +477,9 @@ _MUON = _above(
 _WIDER = _above(
     _MUON,
     "wider and longer, in bfloat16",
-    widths=(64, 128, 256),
-    activation="silu",
+    widths=(64, 256, 256),
     label_smoothing=0.2,
-    epochs=12,
+    epochs=8,
     policy="mixed_bfloat16",
 )
 
@@ -491,7 +489,7 @@ LADDER: tuple[Rung, ...] = (
     *(_WHITENED, _MUON, _WIDER),
 )
 
-_DIGITS = replace(_MUON, name="MNIST in 10 s", below="", flip=False, shift=2, epochs=1)
+_DIGITS = replace(_MUON, name="MNIST in 10 s", below="", flip=False, views=1, epochs=1)
 MNIST_LADDER: tuple[Rung, ...] = (
     replace(_DIGITS, widths=(16, 32, 64)),
     replace(_DIGITS, name="MNIST in 40 s", epochs=3),
