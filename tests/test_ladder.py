@@ -217,8 +217,11 @@ def test_averaged_weights_are_what_answers_at_the_end(objects):
     kernels = [np.array(c.model.trainable_variables[0]) for c in (plain, averaged)]
     keras.utils.set_random_seed(0)
     start = np.array(ladder.network(SMALL, plain_images(objects)).trainable_variables[0])
-    # Eight steps at a decay of 0.999: the average has hardly left the start.
-    assert np.abs(kernels[1] - start).max() < 0.05 * np.abs(kernels[0] - start).max()
+    # Keras' average begins with the weights after the first step, of Adam's 0.001; the seven steps
+    # that follow hardly move it at a decay of 0.999.
+    moved = [np.abs(kernel - start).max() for kernel in kernels]
+    assert moved[1] == pytest.approx(0.001, abs=1e-4)
+    assert moved[0] > 0.004
 
 
 def plain_images(data):
