@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from cnncourse.builders import build
+from cnncourse.builders import build, in_keras, in_session
 from cnncourse.data import ImageDataset
 from cnncourse.networks import Network
 from cnncourse.training import train
@@ -13,15 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 tf1 = tf.compat.v1
-
-
-def keras_optimizer(network: Network) -> keras.optimizers.Optimizer:
-    return keras.optimizers.get(
-        {
-            "class_name": network.recipe.optimizer,
-            "config": {"learning_rate": network.recipe.learning_rate},
-        }
-    )
 
 
 def dataset(images: np.ndarray, labels: np.ndarray) -> ImageDataset:
@@ -36,7 +27,7 @@ def with_fit(network: Network) -> Trainee:
 
     def run(images: np.ndarray, labels: np.ndarray) -> None:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        built.model.compile(keras_optimizer(network), loss)
+        built.model.compile(in_keras.optimizer_of(network.recipe), loss)
         built.model.fit(images, labels, network.recipe.batch_size, epochs=1, verbose=0)
 
     return Trainee(built.logits, run)
@@ -50,7 +41,7 @@ def with_our_loop(api: str) -> Callable[[Network], Trainee]:
             train(
                 built,
                 dataset(images, labels),
-                optimizer=keras_optimizer(network),
+                optimizer=in_keras.optimizer_of(network.recipe),
                 batch_size=network.recipe.batch_size,
                 epochs=1,
                 verbose=False,
@@ -64,9 +55,8 @@ def with_our_loop(api: str) -> Callable[[Network], Trainee]:
 def with_a_session(network: Network) -> Trainee:
     recipe = network.recipe
     built = build(network, "session")
-    optimizers = {"adam": tf1.train.AdamOptimizer, "sgd": tf1.train.GradientDescentOptimizer}
     with built.graph.as_default():
-        optimizer = optimizers[recipe.optimizer](recipe.learning_rate)
+        optimizer = in_session.optimizer_of(recipe)
         move = optimizer.minimize(built.loss)
         built.session.run(tf1.variables_initializer(optimizer.variables()))
 

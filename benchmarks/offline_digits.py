@@ -15,7 +15,8 @@ from pathlib import Path
 
 
 from cnncourse.builders import build
-from cnncourse.data import ImageDataset, load_mnist, where
+from cnncourse.data import load_mnist, where
+from cnncourse.data.loading import dataset_of
 from cnncourse.data.mnist import MNIST
 from cnncourse.data.offline_digits import make_digits
 from cnncourse.networks import NETWORKS, Dense, Flatten
@@ -40,15 +41,7 @@ def main() -> None:
     for name, array in arrays.items():
         print(f"sha256 {name:8} {hashlib.sha256(array.tobytes()).hexdigest()}")
 
-    data = ImageDataset(
-        x_train=arrays["x_train"],
-        y_train=arrays["y_train"],
-        x_test=arrays["x_test"],
-        y_test=arrays["y_test"],
-        class_names=MNIST.class_names,
-        name=MNIST.name,
-        source="offline",
-    ).scaled()
+    data = dataset_of(MNIST, "offline", arrays).scaled()
     real = None
     if where("mnist", arguments.data)["official"]:
         real = load_mnist("official", arguments.data).subset(0, 10_000).scaled()

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from cnncourse.builders import build
-from cnncourse.data import ImageDataset, load_cifar10, where
+from cnncourse.data import load_cifar10, where
+from cnncourse.data.loading import dataset_of
 from cnncourse.data.cifar10 import CIFAR10
 from cnncourse.data.offline_objects import make_objects
 from cnncourse.networks import NETWORKS, Dense, Flatten
@@ -87,15 +88,7 @@ def main() -> None:
     for name, array in arrays.items():
         print(f"sha256 {name:8} {hashlib.sha256(array.tobytes()).hexdigest()}")
 
-    data = ImageDataset(
-        x_train=arrays["x_train"],
-        y_train=arrays["y_train"],
-        x_test=arrays["x_test"],
-        y_test=arrays["y_test"],
-        class_names=CIFAR10.class_names,
-        name=CIFAR10.name,
-        source="offline",
-    ).scaled()
+    data = dataset_of(CIFAR10, "offline", arrays).scaled()
     real = None
     if where("cifar10", arguments.data)["official"]:
         official = load_cifar10("official", arguments.data).subset(0, 10_000).scaled()

@@ -79,7 +79,7 @@ class Rung:
 # ---- the network
 
 
-def network(rung: Rung, images: np.ndarray) -> keras.Model:
+def network(rung: Rung, images: np.ndarray, classes: int = 10) -> keras.Model:
     """The rung's network for standardised ``images`` [n, height, width, channels]; gives logits.
 
     The images are looked at only where the first layer whitens.
@@ -101,7 +101,7 @@ def network(rung: Rung, images: np.ndarray) -> keras.Model:
     features = layers.GlobalMaxPooling2D()(maps)
     if rung.dropout:
         features = layers.Dropout(rung.dropout)(features)
-    logits = layers.Dense(10, dtype="float32", name="head")(features)
+    logits = layers.Dense(classes, dtype="float32", name="head")(features)
     return keras.Model(inputs, logits)
 
 
@@ -340,7 +340,7 @@ def climb(
     labels, test_labels = (y.astype("int32") for y in (data.y_train, data.y_test))
     batches = Batches(rung, images, labels, seed)
     with policy(rung.policy):
-        model = network(rung, images)
+        model = network(rung, images, len(data.class_names))
     model.compile(
         step_of(rung, rung.epochs * len(batches)),
         smoothed_cross_entropy(rung.label_smoothing),
@@ -407,10 +407,10 @@ def smoothed_cross_entropy(smoothing: float) -> Callable[[Any, Any], Any]:
     """
 
     def loss(labels: Any, logits: Any) -> Any:
-        classes = logits.shape[-1]
-        target = ops.one_hot(ops.reshape(labels, (-1,)), classes, dtype="float32")
-        target = (1 - smoothing) * target + smoothing / classes
-        return -ops.sum(target * ops.log_softmax(logits), axis=-1)
+        one_hot = ops.one_hot(ops.reshape(labels, (-1,)), logits.shape[-1])
+        return keras.losses.categorical_crossentropy(
+            one_hot, logits, from_logits=True, label_smoothing=smoothing
+        )
 
     return loss
 

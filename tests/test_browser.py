@@ -1,13 +1,10 @@
 """A reader's own way: `cnncourse lab`, a real browser, a lesson run from top to bottom."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("selenium", reason="needs selenium: pip install -e '.[dev]'")
 pytest.register_assert_rewrite("browser")
-from browser import needs_browser, open_notebook, run_all, wait_for  # noqa: E402
+from browser import needs_browser, open_notebook, run_all, screenshot, wait_for  # noqa: E402
 
 pytest_plugins = ("browser",)
 pytestmark = needs_browser
@@ -36,5 +33,4 @@ def test_a_lesson_runs_from_top_to_bottom_in_jupyterlab(lab, browser):
         "notebook.activeCellIndex = at; notebook.scrollToItem(at);"
     )
     wait_for(browser, "document.querySelector('.jp-Notebook .jp-RenderedImage img')?.naturalWidth")
-    if folder := os.environ.get("CNNCOURSE_SCREENSHOTS"):
-        browser.save_screenshot(str(Path(folder) / "lesson_00.png"))
+    screenshot(browser, "lesson_00")

@@ -1,21 +1,18 @@
 """Lesson 12's functions and callbacks, taken out of the notebook, against something independent."""
 
-import ast
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import keras
-import nbformat
 import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn.metrics import precision_recall_fscore_support, top_k_accuracy_score
+from test_lessons import LESSONS, definitions
 
 from cnncourse.builders import build
 from cnncourse.networks import NETWORKS, Dropout
 
-NOTEBOOK = Path(__file__).parent.parent / "lessons" / "12_cifar10_with_keras.ipynb"
 NETWORK = NETWORKS["cifar10-lenet-keras"]
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.random((40, 6, 6, 3), dtype=np.float32)
@@ -24,18 +21,7 @@ LABELS = RANDOM.integers(0, 10, 40)
 
 @pytest.fixture(scope="module")
 def lesson() -> SimpleNamespace:
-    """Run the lesson's imports, functions and classes, and the mark that its log carries."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    kept = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
-    nodes = [
-        node
-        for node in ast.parse(code).body
-        if isinstance(node, kept) or ast.unparse(node).startswith("SCALARS")
-    ]
-    namespace: dict[str, Any] = {}
-    exec(compile(ast.Module(nodes, []), NOTEBOOK.name, "exec"), namespace)
-    return SimpleNamespace(**namespace)
+    return definitions("12_cifar10_with_keras")
 
 
 def test_model_is_the_published_network(lesson):
@@ -141,7 +127,7 @@ def test_recall_precision_and_top_k_are_scikit_learns(lesson):
 
 
 def test_noted_run_is_the_recipes_to_its_end(lesson, monkeypatch):
-    monkeypatch.chdir(NOTEBOOK.parent)
+    monkeypatch.chdir(LESSONS)
     curve, (end,) = lesson.noted("reproduce_curves"), lesson.noted("reproduce")
     epochs = [float(row["epoch"]) for row in curve]
     assert epochs == [float(epoch) for epoch in range(1, 11)]

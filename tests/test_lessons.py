@@ -1,6 +1,7 @@
 """What lessons write out in their cells, held against the library: taken from the notebooks."""
 
 import ast
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,14 +17,19 @@ from cnncourse.builders import build, initial_params
 from cnncourse.networks import NETWORKS
 
 LESSONS = Path(__file__).parent.parent / "lessons"
+CONSTANT = re.compile(r"[A-Z][A-Z_]+\b[\w.]* = ")
 
 
 def definitions(name: str, **namespace: Any) -> SimpleNamespace:
-    """Run a lesson's imports and function definitions, and nothing else of it."""
+    """Run a lesson's imports, functions, classes and what it does to its CONSTANTS, and no more."""
     notebook = nbformat.read(LESSONS / f"{name}.ipynb", as_version=4)
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    kept = ast.Import | ast.ImportFrom | ast.FunctionDef
-    nodes = [node for node in ast.parse(code).body if isinstance(node, kept)]
+    kept = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
+    nodes = [
+        node
+        for node in ast.parse(code).body
+        if isinstance(node, kept) or CONSTANT.match(ast.unparse(node))
+    ]
     exec(compile(ast.Module(nodes, []), name, "exec"), namespace)
     return SimpleNamespace(**namespace)
 

@@ -13,6 +13,7 @@ from statistics import median
 import keras
 import numpy as np
 import pytest
+from test_training import stripes
 
 from cnncourse import data, reproduce
 from cnncourse.builders import build
@@ -39,17 +40,6 @@ ADAM = Recipe("adam", 1e-2, 16, epochs=3, train_images=50)
 BY_STEPS = Recipe("sgd", 0.05, 16, steps=20, train_images=50)
 BY_ADAM = Recipe("adam", 1e-3, 16, steps=20, train_images=50)
 ONE_OF_EACH = ("mnist-tf", "mnist-keras", "mnist-core", "mnist-estimator")
-
-
-def stripes(images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images whose class is the place of a bright stripe."""
-    random = np.random.default_rng(seed)
-    labels = random.integers(0, 10, images).astype(np.uint8)
-    pixels = random.integers(0, 100, (images, 28, 28, 1)).astype(np.uint8)
-    for image, label in zip(pixels, labels, strict=True):
-        image[2 + 2 * label : 4 + 2 * label] = 255
-    return pixels, labels
-
 
 DIGITS = ImageDataset(
     *stripes(1_000, seed=0),

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnncourse.builders.in_session import forward
+from cnncourse.builders.in_session import forward, optimizer_of
 from cnncourse.builders.params import checked_params, initial_params
 from cnncourse.layers import cross_entropy
 from cnncourse.networks import NETWORKS, Network
@@ -376,10 +376,8 @@ def model_fn_for(
         if mode == ModeKeys.EVAL:
             metrics = {"accuracy": tf1.metrics.accuracy(labels, predictions["classes"])}
             return EstimatorSpec(mode, predictions, loss, eval_metric_ops=metrics)
-        kinds = {"sgd": tf1.train.GradientDescentOptimizer, "adam": tf1.train.AdamOptimizer}
-        optimizer = kinds[recipe.optimizer](recipe.learning_rate)
         objective = loss if recipe.loss_reduction == "mean" else tf.reduce_sum(losses)
-        train_op = optimizer.minimize(objective, tf1.train.get_global_step())
+        train_op = optimizer_of(recipe).minimize(objective, tf1.train.get_global_step())
         return EstimatorSpec(mode, predictions, loss, train_op)
 
     return model_fn

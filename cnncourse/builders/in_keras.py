@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cnncourse import layers as low_level
 from cnncourse.builders.params import ready_images, ready_labels
-from cnncourse.networks import Conv, Dense, Dropout, Flatten, Layer, MaxPool, Network
+from cnncourse.networks import Conv, Dense, Dropout, Flatten, Layer, MaxPool, Network, Recipe
 
 
 class Build:
@@ -91,3 +91,9 @@ def _keras_layer(name: str, layer: Layer, seed: int) -> keras.Layer:
             return keras.layers.Dense(units, activation=hidden, name=name)
         case Dropout(rate):
             return keras.layers.Dropout(rate, seed=seed, name=name)
+
+
+def optimizer_of(recipe: Recipe) -> keras.optimizers.Optimizer:
+    """Return the recipe's optimizer, new, for either TensorFlow build."""
+    kinds = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+    return kinds[recipe.optimizer](recipe.learning_rate)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cnncourse.builders.params import ready_images, ready_labels
 from cnncourse.layers import cross_entropy
-from cnncourse.networks import Conv, Dense, Dropout, Flatten, MaxPool, Network
+from cnncourse.networks import Conv, Dense, Dropout, Flatten, MaxPool, Network, Recipe
 
 tf1 = tf.compat.v1
 
@@ -110,3 +110,9 @@ def forward(network: Network, variables: dict[str, Any], images: Any, training: 
 def mean_cross_entropy(logits: Any, labels: Any) -> Any:
     """Add the batch's mean softmax cross-entropy to the current graph: a single number."""
     return tf1.reduce_mean(cross_entropy(logits, labels), name="loss")
+
+
+def optimizer_of(recipe: Recipe) -> Any:
+    """Return the recipe's optimizer, for use in the current graph."""
+    kinds = {"adam": tf1.train.AdamOptimizer, "sgd": tf1.train.GradientDescentOptimizer}
+    return kinds[recipe.optimizer](recipe.learning_rate)

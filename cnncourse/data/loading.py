@@ -58,12 +58,12 @@ def load(
         ) from None
     arrays = form.read(path, collection.table)
     if form.is_published(arrays, collection.table):
-        return _dataset(collection, "official", arrays)
+        return dataset_of(collection, "official", arrays)
     say(
         f"{path.name} is NOT the published {collection.title}, though it has its shapes and class "
         "counts: say so beside every figure that comes from it (cnncourse data shows where it is)."
     )
-    return _dataset(collection, "official", arrays, note="not the published bytes")
+    return dataset_of(collection, "official", arrays, note="not the published bytes")
 
 
 def places(collection: Collection, directory: str | PathLike[str] | None) -> dict[str, Path | None]:
@@ -94,12 +94,14 @@ def _find_or_download(
 
 def _offline(collection: Collection) -> ImageDataset:
     arrays = offline.load(collection.name, collection.stand_in, collection.shapes)
-    return _dataset(collection, "offline", arrays)
+    return dataset_of(collection, "offline", arrays)
 
 
-def _dataset(
+def dataset_of(
     collection: Collection, source: str, arrays: official.Arrays, note: str = ""
 ) -> ImageDataset:
+    """Give a collection's arrays, as its loader gets them, the names that belong to it."""
+
     def images(name: str) -> np.ndarray:
         array = arrays[name]
         return array[..., np.newaxis] if array.ndim == 3 else array  # grey: one channel

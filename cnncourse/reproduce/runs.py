@@ -15,13 +15,11 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from cnncourse.builders import build, initial_params
+from cnncourse.builders import build, in_keras, in_session, initial_params
 from cnncourse.builders.estimator import Estimator, EstimatorSpec, model_fn_for, numpy_input_fn
-from cnncourse.builders.in_session import mean_cross_entropy
 from cnncourse.data import ImageDataset
 from cnncourse.networks import Network
 from cnncourse.training import evaluate, train
@@ -39,11 +37,6 @@ BUILDS: Mapping[str, str] = {
     "cifar10-lenet-keras": "keras",
     "mnist-dropout": "eager",
     "mnist-estimator": "estimator",
-}
-OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
-OPTIMIZERS_IN_GRAPHS = {
-    "adam": tf1.train.AdamOptimizer,
-    "sgd": tf1.train.GradientDescentOptimizer,
 }
 EVALUATED_AT_ONCE = 100  # images, as in text D; it changes memory and no result
 # An Estimator that is stopped loses its leg. Each costs a graph, so there are not too many of them.
@@ -172,7 +165,7 @@ def _in_stages(job: Job, api: Literal["eager", "keras"]) -> Outcome:
     """
     network, data, recipe = job.network, job.data, job.network.recipe
     model = build(network, api, seed=job.seed)
-    optimizer = OPTIMIZERS[recipe.optimizer](recipe.learning_rate)
+    optimizer = in_keras.optimizer_of(recipe)
     parts = {item.name: getattr(data, item.name) for item in fields(data)}
     result = Outcome([], {}, {})
     done, seconds = 0, 0.0
@@ -258,12 +251,12 @@ def _session_leg(job: Job, first: int, last: int) -> Leg:
     start = initial_params(job.network, job.seed)
     model = build(job.network, "session", params=start, seed=_leg_seed(job, first))
     with model.graph.as_default():
-        optimizer = OPTIMIZERS_IN_GRAPHS[recipe.optimizer](recipe.learning_rate)
+        optimizer = in_session.optimizer_of(recipe)
         size = tf.cast(tf.shape(model.labels)[0], tf.float32)
         train_op = optimizer.minimize(
             model.loss if recipe.loss_reduction == "mean" else model.loss * size
         )
-        test_loss = mean_cross_entropy(model.prediction, model.labels)
+        test_loss = in_session.mean_cross_entropy(model.prediction, model.labels)
         found = tf.argmax(model.prediction, axis=1, output_type=tf.int32)
         right = tf.reduce_mean(tf.cast(tf.equal(found, model.labels), tf.float64))
         saver = tf1.train.Saver()
