@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cnncourse
 import numpy as np
@@ -80,11 +80,8 @@ def store(
     Rows that were not measured now stay as they are, with their date. ``versions`` are those of
     peers that the project does not install.
     """
-    rows: dict[tuple[str, ...], Mapping[str, str]] = {}
-    if RESULTS.exists():
-        with RESULTS.open(newline="", encoding="utf-8") as file:
-            rows = {tuple(row[key] for key in KEYS): row for row in csv.DictReader(file)}
     conditions = _conditions(versions or {})
+    rows = []
     for ratio in ratios:
         keys = (benchmark, ratio.case, ratio.ours, ratio.peer, ratio.unit)
         by_turn = ratio.by_turn
@@ -92,13 +89,29 @@ def store(
         shares = (ratio.median, min(by_turn), max(by_turn))
         cells = [f"{value:.4g}" for value in values] + [f"{share:.3g}" for share in shares]
         row = (*keys, *cells, str(len(by_turn)), *conditions)
-        rows[keys] = dict(zip(COLUMNS, row, strict=True))
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows[keys] for keys in sorted(rows))
+        rows.append(dict(zip(COLUMNS, row, strict=True)))
+    replace_rows(RESULTS, rows, KEYS, lambda row: tuple(row[key] for key in KEYS))
     print("wrote", RESULTS.relative_to(RESULTS.parents[2]))
+
+
+def replace_rows(
+    path: Path,
+    rows: Sequence[Mapping[str, str]],
+    keys: Sequence[str],
+    order: Callable[[Mapping[str, str]], Any],
+) -> None:
+    """Write rows into a CSV file, in place of all its rows with the same ``keys``, and sort it."""
+    kept: list[Mapping[str, str]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            kept = list(csv.DictReader(file))
+    new = {tuple(row[key] for key in keys) for row in rows}
+    kept = [row for row in kept if tuple(row[key] for key in keys) not in new]
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted([*kept, *rows], key=order))
 
 
 def _conditions(versions: Mapping[str, str]) -> tuple[str, ...]:

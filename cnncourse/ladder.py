@@ -34,6 +34,8 @@ class Rung:
         Name of the rung to which this one adds an idea.
     widths
         Filters in each of the blocks; a block halves the maps' height and width.
+    activation
+        What follows each convolution: "relu", or "silu", x * sigmoid(x), its smooth relative.
     batch_norm, residual
         What stands beside the two convolutions of a block.
     whiten
@@ -58,6 +60,7 @@ class Rung:
     name: str
     below: str = ""
     widths: tuple[int, ...] = (24, 48, 96)
+    activation: Literal["relu", "silu"] = "relu"
     batch_norm: bool = False
     residual: bool = False
     whiten: bool = False
@@ -89,7 +92,7 @@ def network(rung: Rung, images: np.ndarray, classes: int = 10) -> keras.Model:
     if rung.whiten:
         kernel = whitening_kernel(images)
         whitening = layers.Conv2D(kernel.shape[-1], kernel.shape[0], name="whitening")
-        maps = layers.Activation("relu")(whitening(maps))
+        maps = layers.Activation(rung.activation)(whitening(maps))
         whitening.kernel.assign(kernel)
         whitening.kernel.trainable = False
     for width in rung.widths:
@@ -118,7 +121,7 @@ def _normalised(rung: Rung, maps: Any) -> Any:
         maps = layers.BatchNormalization(momentum=momentum, epsilon=1e-5, scale=not rung.whiten)(
             maps
         )
-    return layers.Activation("relu")(maps)
+    return layers.Activation(rung.activation)(maps)
 
 
 class IdentityStart(keras.initializers.Initializer):
