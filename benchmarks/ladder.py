@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from cnncourse.data import ImageDataset, load_cifar10, load_mnist
-from cnncourse.ladder import LADDER, MNIST_LADDER, Climb, Rung, climb
+from cnncourse.ladder import LADDER, MNIST_LADDER, SHORT, Climb, Rung, climb
 from measuring import replace_rows
 
 import keras
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="the rungs' names only")
     parser.add_argument("--choose", action="store_true", help="without the test set, three seeds")
     arguments = parser.parse_args()
-    rungs: dict[str, Rung] = {rung.name: rung for rung in (*LADDER, *MNIST_LADDER)}
+    rungs: dict[str, Rung] = {rung.name: rung for rung in (*LADDER, SHORT, *MNIST_LADDER)}
     if arguments.list:
         print("\n".join(rungs))
         return

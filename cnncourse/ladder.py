@@ -481,6 +481,7 @@ _WIDER = _above(
     _MUON,
     "wider and longer, in bfloat16",
     widths=(64, 256, 256),
+    activation="silu",
     label_smoothing=0.2,
     epochs=8,
     policy="mixed_bfloat16",
@@ -491,6 +492,8 @@ LADDER: tuple[Rung, ...] = (
     *(_CUTOUT, _DROPOUT, _SMOOTHED, _AVERAGED, _VIEWS),
     *(_WHITENED, _MUON, _WIDER),
 )
+
+SHORT = replace(_MUON, name="Muon, two epochs", below="", epochs=2)
 
 _DIGITS = replace(_MUON, name="MNIST in 10 s", below="", flip=False, views=1, epochs=1)
 MNIST_LADDER: tuple[Rung, ...] = (
