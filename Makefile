@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help lab test lint unit notebooks bench reproduce doctor lock clean
+.PHONY: help lab test lint unit notebooks exercises bench reproduce doctor lock clean
 
 help:
 	@echo "make lab        open the lessons in JupyterLab"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint       format, lint, types and the notebooks' form only"
 	@echo "make unit       unit tests only"
 	@echo "make notebooks  run and normalise the notebooks whose code changed"
+	@echo "make exercises  make the exercises anew from the solutions"
 	@echo "make bench      the side-by-side measurements (PYTORCH=python with PyTorch, if any)"
 	@echo "make reproduce  the published figures run again, on the published data (about an hour)"
 	@echo "make doctor     what this machine has; quote it in a bug report"
@@ -35,12 +36,16 @@ lint: $(READY)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/python tools/notebooks.py check
+	@$(BIN)/python tools/exercises.py check
 
 unit: $(READY)
 	$(BIN)/python -m pytest
 
 notebooks: $(READY)
 	$(BIN)/python tools/notebooks.py run
+
+exercises: $(READY)
+	@$(BIN)/python tools/exercises.py build
 
 # Side by side: each prints its ratios and keeps them in benchmarks/results/bench.csv. What trains for
 # accuracy takes longer and is run by name. PYTORCH=/path/to/python names an interpreter with

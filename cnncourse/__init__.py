@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 ROOMS = (
     "arithmetic",
     "builders",
+    "checks",
     "data",
     "doctor",
     "explorers",

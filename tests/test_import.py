@@ -47,7 +47,9 @@ def test_rooms_load_on_first_use_and_unknown_ones_are_named():
         cnncourse.kitchen  # noqa: B018
 
 
-@pytest.mark.parametrize("room", ["arithmetic", "reference", "networks", "data", "plotting"])
+@pytest.mark.parametrize(
+    "room", ["arithmetic", "reference", "networks", "data", "plotting", "checks"]
+)
 def test_the_light_rooms_never_load_tensorflow(room):
     code = f"import sys, cnncourse.{room}; print('tensorflow' in sys.modules)"
     assert run(code).stdout == "False\n"
@@ -60,6 +62,7 @@ BELOW = {
     "networks": {"arithmetic"},
     "data": set(),
     "plotting": {"arithmetic"},
+    "checks": {"arithmetic", "networks", "reference"},
     "explorers": {"arithmetic", "data", "reference"},
     "layers": set(),
     "builders": {"networks", "reference", "layers"},
