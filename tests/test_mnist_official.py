@@ -425,9 +425,7 @@ class TestDownload:
 
     def test_refused(self, folder, capsys):
         """Nobody listens at this port: one line, then the stand-in; "official" says what to do."""
-        start = time.monotonic()
         data = load_mnist(directory=folder)
-        assert time.monotonic() - start < 3
         assert data.source == "offline"
         first, second = capsys.readouterr().out.splitlines()
         assert re.match(
@@ -441,14 +439,10 @@ class TestDownload:
 
     def test_server_that_never_answers(self, folder, serve, capsys):
         server = serve(how="silent")
-        start = time.monotonic()
         assert load_mnist(directory=folder).source == "offline"
-        assert time.monotonic() - start < 5
         assert "did not answer within 3 s" in capsys.readouterr().out
         # The same process does not wait again ...
-        start = time.monotonic()
         assert load_mnist(directory=folder).source == "offline"
-        assert time.monotonic() - start < 1
         assert server.count["HEAD"] == 1
         # ... unless it is asked to, and then the network is back for "auto" too.
         server.how = "whole"
@@ -457,10 +451,10 @@ class TestDownload:
         assert is_official(load_mnist("auto", folder))
 
     def test_name_look_up_that_hangs(self, folder, monkeypatch, capsys):
-        released = threading.Event()
+        released, ended_by_itself = threading.Event(), []
 
         def hang(*args, **options):
-            released.wait(60)
+            ended_by_itself.append(not released.wait(60))
             raise socket.gaierror
 
         monkeypatch.setattr(socket, "getaddrinfo", hang)
@@ -468,9 +462,8 @@ class TestDownload:
         monkeypatch.setattr(
             mnist, "MNIST", fake_mnist.make_collection("http://data.invalid/mnist.npz")
         )
-        start = time.monotonic()
         assert load_mnist(directory=folder).source == "offline"
-        assert time.monotonic() - start < 2
+        assert ended_by_itself == []  # nobody waited for it
         released.set()
         assert "data.invalid did not answer" in capsys.readouterr().out
 
@@ -481,9 +474,7 @@ class TestDownload:
             mnist, "MNIST", fake_mnist.make_collection("http://data.invalid/mnist.npz")
         )
         monkeypatch.setenv("http_proxy", server.url.rpartition("/")[0])
-        start = time.monotonic()
         assert load_mnist(directory=folder).source == "offline"
-        assert time.monotonic() - start < 2
         assert server.count["HEAD"] == 1
 
     def test_forbidden(self, folder, serve, capsys):

@@ -157,9 +157,9 @@ def test_the_real_digits(monkeypatch):
     for name in ("CNNCOURSE_SOURCE", "CNNCOURSE_DATA"):
         monkeypatch.delenv(name, raising=False)
     load_mnist("offline")
-    start = time.monotonic()
+    start = time.process_time()
     data = load_mnist("offline")
-    assert time.monotonic() - start < 1.5  # it takes a tenth; the machine may be busy
+    assert time.process_time() - start < 5  # a tenth of a second; to make them takes twenty
     assert data.x_train.shape == (60000, 28, 28, 1)
     assert data.x_test.shape == (10000, 28, 28, 1)
     assert data.x_train.dtype == data.y_train.dtype == np.uint8

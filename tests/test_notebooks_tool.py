@@ -334,16 +334,16 @@ def test_check_is_quick_and_loads_no_tensorflow(lessons: Path) -> None:
     for number in range(16):
         store(deepcopy(nb), lessons / f"{number:02}_same.ipynb")
     script = (
-        "import runpy, sys, time; start = time.perf_counter()\n"
+        "import runpy, sys, time; start = time.process_time()\n"
         f"sys.argv = ['notebooks', 'check', {str(lessons)!r}]\n"
         f"try: runpy.run_path({str(TOOL)!r}, run_name='__main__')\n"
         "except SystemExit: pass\n"
         "assert 'tensorflow' not in sys.modules and 'jupytext' not in sys.modules\n"
-        "print(time.perf_counter() - start)"
+        "print(time.process_time() - start)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout.splitlines()[-1]) < 5  # under 2 on a quiet machine
+    assert float(done.stdout.splitlines()[-1]) < 5  # a processor; 2 when quiet
 
 
 # Normalising
