@@ -50,7 +50,7 @@ exercises: $(READY)
 # Side by side: each prints its ratios and keeps them in benchmarks/results/bench.csv. What trains for
 # accuracy takes longer and is run by name. PYTORCH=/path/to/python names an interpreter with
 # PyTorch, if it is to be a peer and is not installed here.
-BENCHES := startup data reference builds
+BENCHES := startup data reference builds scaling
 bench: $(READY)
 	@for name in $(BENCHES); do echo "== benchmarks/$$name.py"; \
 		PYTORCH=$(PYTORCH) $(BIN)/python benchmarks/$$name.py || exit 1; done
@@ -63,7 +63,7 @@ doctor: $(READY)
 
 lock: $(READY)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra classroom --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal \
 		--python-version 3.10 --upgrade --quiet -o constraints.txt
 
 clean:

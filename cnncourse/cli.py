@@ -204,6 +204,85 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
     return 0
 
 
+# cnncourse train
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    """Train a network by its recipe, in this process alone or together with others."""
+    from cnncourse.networks import NETWORKS
+
+    network = NETWORKS[arguments.network]  # raises before TensorFlow is loaded
+    recipe = network.recipe
+    if arguments.steps is not None and arguments.epochs is not None:
+        raise ValueError("steps and epochs are both given; give one of them")
+    from cnncourse import data, training
+    from cnncourse.builders import build, in_keras
+    from cnncourse.training import resuming, rollcall, workers
+
+    tf_config = os.environ.get("TF_CONFIG")
+    cluster = rollcall.cluster_of(arguments.workers, arguments.index, tf_config)
+    images = getattr(data, f"load_{network.dataset}")(source=arguments.source)
+    images = images.subset(recipe.train_images, len(images.x_test)).scaled()
+    length = {"steps": arguments.steps, "epochs": arguments.epochs}
+    if arguments.steps is None and arguments.epochs is None:
+        length = {"steps": recipe.steps, "epochs": recipe.epochs}
+    asked = {
+        **{"network": network.name, "build": arguments.build, "seed": arguments.seed, **length},
+        **{"data": resuming.digest_of(images), "cnncourse": cnncourse.__version__},
+    }
+    with workers.joined(cluster, asked, arguments.wait) as team:
+        model = build(network, arguments.build, seed=arguments.seed)
+        try:
+            history = training.train(
+                model,
+                images,
+                optimizer=in_keras.optimizer_of(recipe),
+                batch_size=recipe.batch_size,
+                **length,
+                seed=arguments.seed,
+                loss_reduction=recipe.loss_reduction,
+                checkpoints=arguments.checkpoints,
+                checkpoint_steps=arguments.checkpoint_steps,
+                team=team,
+            )
+        except training.TrainingDiverged as error:
+            raise ValueError(str(error)) from None
+        if team.index == 0:
+            processes = f"{team.size} processes" if team.size > 1 else "one process"
+            steps, accuracy = list(history.accuracies.items())[-1]
+            print(
+                f"{network.name}, {images.source} data, {processes}: {steps:,} steps, "
+                f"test accuracy ≈ {accuracy:.4f}, {history.seconds:.1f} s of training"
+            )
+    return 0
+
+
+# cnncourse grade
+
+
+def run_grade(arguments: argparse.Namespace) -> int:
+    """Grade hand-ins; 1 when one of them could not be graded and has to be looked at."""
+    from cnncourse import classroom
+
+    done = classroom.grade(
+        arguments.assignment,
+        arguments.submissions,
+        arguments.out,
+        jobs=arguments.jobs,
+        timeout=arguments.timeout,
+        scheduler=arguments.scheduler,
+    )
+    print(", ".join(f"{number} {status}" for status, number in done.statuses.items()))
+    print(f"{done.table} and feedback/ beside it hold more")
+    if not done.boxed:
+        print(
+            "This system gave the hand-ins no box of their own: they could read what you can read, "
+            "and use the network -> grade on Linux with user namespaces, or in a container",
+            file=sys.stderr,
+        )
+    return 1 if "failed" in done.statuses else 0
+
+
 # The command line
 
 
@@ -247,6 +326,46 @@ def build_parser() -> Parser:
     again.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each network")
     again.add_argument("--again", action="store_true", help="do finished runs again")
     again.set_defaults(run=run_reproduce)
+
+    help_ = "train a network, in one process or in many at once"
+    many = (
+        "In many: run the same command once for each worker, each with its own --index. Worker 0 "
+        "prints, evaluates and keeps the checkpoints. TF_CONFIG says the same as --workers and "
+        "--index. Whoever reaches the ports can join: use a network that you trust."
+    )
+    train = commands.add_parser("train", help=help_, epilog=many)
+    train.add_argument("network", metavar="NETWORK", help="such as mnist-keras")
+    train.add_argument("--build", choices=("keras", "eager"), default="keras")
+    train.add_argument("--steps", type=int, metavar="N", help="default: as in the recipe")
+    train.add_argument("--epochs", type=int, metavar="N", help="default: as in the recipe")
+    train.add_argument("--source", choices=("auto", "official", "offline"), default="auto")
+    train.add_argument("--seed", type=int, default=0, metavar="N")
+    train.add_argument("--checkpoints", metavar="DIRECTORY", help="of this run; go on from there")
+    train.add_argument(
+        "--checkpoint-steps", type=int, default=100, metavar="N", help="default: 100"
+    )
+    train.add_argument("--workers", metavar="HOST:PORT,HOST:PORT", help="all, the same for all")
+    train.add_argument(
+        "--index", type=int, metavar="I", help="which of the workers this is, from 0"
+    )
+    help_ = "how long to wait for the other workers at the start; default: 120"
+    train.add_argument("--wait", type=float, default=120, metavar="SECONDS", help=help_)
+    train.set_defaults(run=run_train)
+
+    help_ = "grade hand-ins, each shut off from the others"
+    on = "Ctrl-C loses nothing: the same command goes on. SUBMISSIONS is only read."
+    grade = commands.add_parser("grade", help=help_, epilog=on)
+    grade.add_argument("assignment", metavar="ASSIGNMENT", help="ps01_convolution, or its folder")
+    grade.add_argument("submissions", metavar="SUBMISSIONS", help="a folder, or a zip from Moodle")
+    grade.add_argument("--out", metavar="DIRECTORY", required=True, help="for grades and feedback")
+    grade.add_argument("--jobs", type=int, metavar="N", help="at a time; default: one a processor")
+    grade.add_argument(
+        "--timeout", type=float, default=60.0, metavar="S", help="seconds for a cell; default: 60"
+    )
+    grade.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a Dask cluster that does the work"
+    )
+    grade.set_defaults(run=run_grade)
     return parser
 
 

@@ -8,6 +8,7 @@ would show values that are not there, and make a notebook's pictures two to thre
 
 from collections.abc import Mapping, Sequence
 from math import ceil
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -386,6 +387,75 @@ def show_shares(names: Sequence[str], amounts: Mapping[str, Sequence[float]]) ->
         axes.bar_label(bars, [f"{share:.1f} %" for share in shares], padding=3)
         axes.invert_yaxis()
         axes.set(xlabel=f"share of all {total}, %", xlim=(0, 120), title=total)
+
+
+def show_memory_plan(plan: Any, *, heading: str | None = None, axes: Axes | None = None) -> None:
+    """Draw what each layer holds at the peak of a `cnncourse.memory.Plan`, stacked by part, in MB.
+
+    The lowest bar is the batch; the bars add up to the plan's total. Lesson 14 uses it.
+    """
+    rows = [(row.name, row.at_peak) for row in plan.layers]
+    rows.append(("batch", {"input": plan["input"]}))
+    if axes is None:
+        size = (7, 0.3 * len(rows) + 1.4)
+        _, axes = plt.subplots(figsize=size, layout="constrained")
+    names = [name for name, _ in rows]
+    left = np.zeros(len(rows))
+    for index, part in enumerate(plan):
+        held = np.array([parts.get(part, 0) / 1e6 for _, parts in rows])
+        bars = axes.barh(names, held, left=left, label=part, **_part_look(index))
+        left += held
+    axes.bar_label(bars, [f"{total:,.1f}" for total in left], padding=3, fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xlabel=f"MB at the peak, during {plan.at!r}", xlim=(0, 1.15 * left.max()))
+    axes.set_title(heading or f"{plan.name}: {plan.total / 1e6:,.1f} MB")
+    axes.legend(fontsize=8)
+
+
+def show_memory_moments(
+    plan: Any,
+    *,
+    measured: float | None = None,
+    heading: str | None = None,
+    axes: Axes | None = None,
+) -> None:
+    """Draw how memory rises and falls in a `cnncourse.memory.Plan`: a bar an operation, in MB.
+
+    ``measured``, a peak in bytes, is drawn as a line with the plan's error. Lesson 14 uses it.
+    """
+    if axes is None:
+        size = (max(5, 0.22 * len(plan.moments)) + 2.5, 4)
+        _, axes = plt.subplots(figsize=size, layout="constrained")
+    places = np.arange(len(plan.moments))
+    bottom = np.zeros(len(places))
+    for index, part in enumerate(plan):
+        held = np.array([parts[part] / 1e6 for _, parts in plan.moments])
+        axes.bar(places, held, 1, bottom, label=part, **_part_look(index))
+        bottom += held
+    peak = int(bottom.argmax())
+    axes.annotate(
+        f"{bottom[peak]:,.1f} MB",
+        (peak, bottom[peak]),
+        xytext=(0, 8),
+        textcoords="offset points",
+        ha="center",
+    )
+    top = bottom[peak]
+    if measured is not None:
+        error = 100 * (plan.total / measured - 1)
+        top = max(top, measured / 1e6)
+        label = f"measured {measured / 1e6:,.1f} MB (plan {error:+.1f} %)"
+        axes.axhline(measured / 1e6, color="black", linestyle="--", label=label)
+    axes.set_xticks(places, [name for name, _ in plan.moments], rotation=90, fontsize=6)
+    axes.set(ylabel="MB", xlabel="operation, in order", ylim=(0, 1.2 * top))
+    axes.set_title(heading or plan.name)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))  # beside: it would hide bars
+
+
+def _part_look(index: int) -> dict[str, Any]:
+    """Colour and hatching of a part: told apart without colour too."""
+    hatch = ("", "//", "", "..", "xx", "")[index % 6]
+    return {"color": COLOURS[index % len(COLOURS)], "hatch": hatch, "edgecolor": "white", "lw": 0.3}
 
 
 def _checked_images(images: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnncourse.builders import APIS, build, initial_params
+from cnncourse.builders import APIS, POLICIES, build, initial_params
 from cnncourse.builders.in_session import mean_cross_entropy
 from cnncourse.layers import cross_entropy
 from cnncourse.networks import NETWORKS, Dense, Dropout, Flatten, Network
@@ -230,6 +230,34 @@ def change(**arrays):
 def test_wrong_batches_say_what_is_wrong(api, images, labels, message):
     with pytest.raises(ValueError, match=message):
         build("mnist-tf", api).gradients(images, np.array(labels))
+
+
+@pytest.mark.parametrize("api", POLICIES["mixed_bfloat16"])
+@pytest.mark.parametrize("name", ["mnist-core", "mnist-dropout", "cifar10-lenet-keras"])
+def test_in_bfloat16_weights_and_answers_stay_float32_and_close(name, api):
+    """Eight bits hold two to three digits; the float32 build with the same weights is the truth."""
+    images, labels = batch(name, 32)
+    params = initial_params(NETWORKS[name], seed=3)
+    exact = build(name, api, params=params)
+    rough = build(name, api, params=params, policy="mixed_bfloat16")
+    for array, values in rough.params.items():
+        assert values.dtype == np.float32
+        np.testing.assert_array_equal(values, params[array])
+    logits = exact.logits(images)
+    error = np.abs(rough.logits(images) - logits).max() / np.abs(logits).max()
+    assert rough.logits(images).dtype == np.float32
+    assert 0 < error < 0.03  # 0 would mean that nothing was computed in bfloat16
+    slopes = exact.gradients(images, labels)
+    for array, slope in rough.gradients(images, labels).items():
+        assert slope.dtype == np.float32
+        apart = np.linalg.norm(slope - slopes[array]) / np.linalg.norm(slopes[array])
+        assert apart < 0.1
+
+
+def test_a_policy_is_refused_where_it_is_not_known():
+    for api, policy in (("numpy", "mixed_bfloat16"), ("keras", "mixed_float16")):
+        with pytest.raises(ValueError, match=f"policy is '{policy}' for api '{api}'; use"):
+            build("mnist-tf", api, policy=policy)
 
 
 def test_wrong_requests_say_what_is_wrong():

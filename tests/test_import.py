@@ -35,7 +35,8 @@ def test_importing_the_package_loads_no_room_and_nothing_heavy():
 
 
 def test_importing_the_package_takes_less_than_a_tenth_of_a_second():
-    code = "import time; t = time.perf_counter(); import cnncourse; print(time.perf_counter() - t)"
+    """Of a processor's time, which other programs do not take; benchmarks/startup.py has more."""
+    code = "import time; t = time.process_time(); import cnncourse; print(time.process_time() - t)"
     times = [float(run(code).stdout) for _ in range(5)]
     assert min(times) < 0.1
 
@@ -48,7 +49,7 @@ def test_rooms_load_on_first_use_and_unknown_ones_are_named():
 
 
 @pytest.mark.parametrize(
-    "room", ["arithmetic", "reference", "networks", "data", "plotting", "checks"]
+    "room", ["arithmetic", "reference", "networks", "data", "plotting", "checks", "memory"]
 )
 def test_the_light_rooms_never_load_tensorflow(room):
     code = f"import sys, cnncourse.{room}; print('tensorflow' in sys.modules)"
@@ -62,15 +63,17 @@ BELOW = {
     "networks": {"arithmetic"},
     "data": set(),
     "plotting": {"arithmetic"},
-    "checks": {"arithmetic", "networks", "reference"},
-    "explorers": {"arithmetic", "data", "reference"},
+    "checks": {"arithmetic", "builders", "data", "memory", "networks", "reference"},
+    "explorers": {"arithmetic", "data", "memory", "networks", "reference"},
     "layers": set(),
     "builders": {"networks", "reference", "layers"},
+    "memory": {"builders", "layers", "networks"},
     "training": {"data", "layers"},
     "doctor": {"data"},
     "ladder": {"data"},
     "reproduce": {"builders", "data", "doctor", "networks", "training"},
-    "cli": {"data", "doctor", "networks", "reproduce"},
+    "classroom": set(),
+    "cli": {"builders", "classroom", "data", "doctor", "networks", "reproduce", "training"},
     "_quiet": set(),
     "__init__": {"_quiet"},
 }

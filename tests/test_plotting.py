@@ -206,3 +206,31 @@ def test_a_graph_stands_below_its_inputs():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_memory_plan_is_drawn_layer_by_layer_and_adds_up():
+    from cnncourse.memory import plan
+
+    planned = plan("mnist-core", 64)
+    assert plotting.show_memory_plan(planned) is None
+    axis = plt.gcf().axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == [
+        *(row.name for row in planned.layers),
+        "batch",
+    ]
+    assert {text.get_text() for text in axis.get_legend().get_texts()} == set(planned)
+    drawn = sum(bar.get_width() for bar in axis.patches)
+    assert drawn == pytest.approx(planned.total / 1e6)
+
+
+def test_the_moments_of_a_plan_rise_to_its_peak_beside_the_measurement():
+    from cnncourse.memory import plan
+
+    planned = plan("mnist-core", 64)
+    plotting.show_memory_moments(planned, measured=planned.total / 0.9)
+    axis = plt.gcf().axes[0]
+    tops = [bar.get_y() + bar.get_height() for bar in axis.patches]
+    assert max(tops) == pytest.approx(planned.total / 1e6)
+    assert len(axis.get_xticklabels()) == len(planned.moments)
+    assert axis.lines[0].get_ydata()[0] == pytest.approx(planned.total / 0.9e6)
+    assert any("plan -10.0 %" in text.get_text() for text in axis.get_legend().get_texts())

@@ -25,6 +25,8 @@ APIS = {
     "session": "cnncourse.builders.in_session",
     "keras": "cnncourse.builders.in_keras",
 }
+# Policy to the apis that can compute so.
+POLICIES = {"float32": tuple(APIS), "mixed_bfloat16": ("eager", "keras")}
 
 
 class BuiltNetwork(Protocol):
@@ -57,31 +59,47 @@ class BuiltNetwork(Protocol):
 
 @overload
 def build(
-    network: Network | str, api: Literal["numpy"], params: Start = ..., seed: int = ...
+    network: Network | str,
+    api: Literal["numpy"],
+    params: Start = ...,
+    seed: int = ...,
+    policy: str = ...,
 ) -> "in_numpy.Build": ...
 
 
 @overload
 def build(
-    network: Network | str, api: Literal["eager"], params: Start = ..., seed: int = ...
+    network: Network | str,
+    api: Literal["eager"],
+    params: Start = ...,
+    seed: int = ...,
+    policy: str = ...,
 ) -> "in_tensorflow.Build": ...
 
 
 @overload
 def build(
-    network: Network | str, api: Literal["session"], params: Start = ..., seed: int = ...
+    network: Network | str,
+    api: Literal["session"],
+    params: Start = ...,
+    seed: int = ...,
+    policy: str = ...,
 ) -> "in_session.Build": ...
 
 
 @overload
 def build(
-    network: Network | str, api: Literal["keras"], params: Start = ..., seed: int = ...
+    network: Network | str,
+    api: Literal["keras"],
+    params: Start = ...,
+    seed: int = ...,
+    policy: str = ...,
 ) -> "in_keras.Build": ...
 
 
 @overload
 def build(
-    network: Network | str, api: str, params: Start = ..., seed: int = ...
+    network: Network | str, api: str, params: Start = ..., seed: int = ..., policy: str = ...
 ) -> BuiltNetwork: ...
 
 
@@ -90,19 +108,28 @@ def build(
     api: str,
     params: Start = None,
     seed: int = 0,
+    policy: str = "float32",
 ) -> BuiltNetwork:
     """Build a network one way, from given arrays or from the network's own initializer.
 
-    The same ``seed`` gives the same start in every api, and within one the same dropout. Raises
-    ValueError for an unknown network or api, and for params whose names or shapes are not the
-    network's. Lesson 07 holds the builds against each other.
+    The same ``seed`` gives the same start in every api, and within one the same dropout. With the
+    policy "mixed_bfloat16" the weights stay float32, every layer but the last computes in bfloat16,
+    and the logits are float32: for "eager" and "keras" alone. Raises ValueError for an unknown
+    network, api or policy, and for params whose names or shapes are not the network's. Lesson 07
+    holds the builds against each other, lesson 14 the policies.
     """
     if isinstance(network, str):
         network = NETWORKS[network]
     if api not in APIS:
         raise ValueError(f"api is {api!r}; use one of {', '.join(map(repr, APIS))}")
+    if api not in POLICIES.get(policy, ()):
+        raise ValueError(
+            f"policy is {policy!r} for api {api!r}; use 'float32', or for 'eager' and 'keras' "
+            "'mixed_bfloat16'"
+        )
+    computing = {} if policy == "float32" else {"policy": policy}
     start = initial_params(network, seed) if params is None else checked_params(network, params)
-    return import_module(APIS[api]).Build(network, start, seed)
+    return import_module(APIS[api]).Build(network, start, seed, **computing)
 
 
-__all__ = ["APIS", "BuiltNetwork", "Params", "build", "initial_params"]
+__all__ = ["APIS", "POLICIES", "BuiltNetwork", "Params", "build", "initial_params"]

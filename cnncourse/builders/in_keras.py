@@ -4,6 +4,8 @@ This is lesson 07's code, written for any `Network`. The model returns logits, a
 put a softmax last: the loss takes logits, and ``keras.ops.softmax`` makes probabilities of them.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -21,20 +23,35 @@ class Build:
     as well.
     """
 
-    def __init__(self, network: Network, params: dict[str, np.ndarray], seed: int = 0) -> None:
-        """Stack the layers and give them the arrays; ``seed`` decides what dropout drops."""
+    def __init__(
+        self,
+        network: Network,
+        params: dict[str, np.ndarray],
+        seed: int = 0,
+        policy: str = "float32",
+    ) -> None:
+        """Stack the layers and give them the arrays; ``seed`` decides what dropout drops.
+
+        ``policy`` is Keras' name for what every layer but the last computes in.
+        """
         self.network = network
         seeds = np.random.SeedSequence(seed).generate_state(len(network.layers))
         self.model = keras.Sequential(
             [keras.Input(network.input_shape)]
             + [
-                _keras_layer(name, layer, int(layer_seed))
+                _keras_layer(
+                    name,
+                    layer,
+                    int(layer_seed),
+                    "float32" if layer is network.layers[-1] else policy,
+                )
                 for (name, layer), layer_seed in zip(network.named_layers, seeds, strict=True)
             ],
             name=network.name.replace("-", "_"),
         )
         for name, array in params.items():
-            self._variable(name).assign(array)
+            # A copy in memory that TensorFlow's allocator counts: what comes from NumPy may not be.
+            self._variable(name).assign(tf.raw_ops.DeepCopy(x=array))
 
     def __call__(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Forward pass: images [batch, height, width, channels] to logits [batch, classes]."""
@@ -76,21 +93,27 @@ class Build:
         return {name: slope.numpy() for name, slope in zip(names, slopes, strict=True)}
 
 
-def _keras_layer(name: str, layer: Layer, seed: int) -> keras.Layer:
+def _keras_layer(name: str, layer: Layer, seed: int, policy: str) -> keras.Layer:
+    common: Any = {"name": name, "dtype": policy}
     match layer:
         case Conv(filters, kernel, stride, padding, activation):
             return keras.layers.Conv2D(
-                filters, kernel, strides=stride, padding=padding, activation=activation, name=name
+                filters,
+                kernel,
+                strides=stride,
+                padding=padding,
+                activation=activation,
+                **common,
             )
         case MaxPool(window, stride, padding):
-            return keras.layers.MaxPooling2D(window, strides=stride, padding=padding, name=name)
+            return keras.layers.MaxPooling2D(window, strides=stride, padding=padding, **common)
         case Flatten():
-            return keras.layers.Flatten(name=name)
+            return keras.layers.Flatten(**common)
         case Dense(units, activation):
             hidden = activation if activation != "softmax" else None
-            return keras.layers.Dense(units, activation=hidden, name=name)
+            return keras.layers.Dense(units, activation=hidden, **common)
         case Dropout(rate):
-            return keras.layers.Dropout(rate, seed=seed, name=name)
+            return keras.layers.Dropout(rate, seed=seed, **common)
 
 
 def optimizer_of(recipe: Recipe) -> keras.optimizers.Optimizer:

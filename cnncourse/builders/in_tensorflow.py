@@ -19,10 +19,25 @@ class Build:
     as well.
     """
 
-    def __init__(self, network: Network, params: dict[str, np.ndarray], seed: int = 0) -> None:
-        """Make one variable for each array; ``seed`` decides what dropout drops."""
+    def __init__(
+        self,
+        network: Network,
+        params: dict[str, np.ndarray],
+        seed: int = 0,
+        policy: str = "float32",
+    ) -> None:
+        """Make one variable for each array; ``seed`` decides what dropout drops.
+
+        ``policy`` is "float32", or "mixed_bfloat16": float32 variables, and copies of them in
+        bfloat16 to compute with in every layer but the last.
+        """
         self.network = network
-        self.weights = {name: tf.Variable(array, name=name) for name, array in params.items()}
+        self.computing = tf.float32 if policy == "float32" else tf.bfloat16
+        # A copy in memory that TensorFlow's allocator counts: what comes from NumPy may not be.
+        self.weights = {
+            name: tf.Variable(tf.raw_ops.DeepCopy(x=array), name=name)
+            for name, array in params.items()
+        }
         self.trainable_variables = list(self.weights.values())
         self.random = tf.random.Generator.from_seed(seed)
         self.variables = [*self.trainable_variables, self.random.state]
@@ -31,11 +46,13 @@ class Build:
     @tf.autograph.experimental.do_not_convert
     def __call__(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Forward pass: images [batch, height, width, channels] to logits [batch, classes]."""
+        last = self.network.named_layers[-1][0]
         values = images
         for name, layer in self.network.named_layers:
+            values = tf.cast(values, self.computing if name != last else tf.float32)
             match layer:
                 case Conv(stride=stride, padding=padding, activation=activation):
-                    kernel, bias = self._learnt(name)
+                    kernel, bias = self._learnt(name, values.dtype)
                     values = layers.conv2d(values, kernel, bias, stride, padding)
                     values = tf.nn.relu(values) if activation == "relu" else values
                 case MaxPool(window=window, stride=stride, padding=padding):
@@ -43,14 +60,16 @@ class Build:
                 case Flatten():
                     values = layers.flatten(values)
                 case Dense(activation=activation):
-                    values = layers.dense(values, *self._learnt(name))
+                    values = layers.dense(values, *self._learnt(name, values.dtype))
                     values = tf.nn.relu(values) if activation == "relu" else values
                 case Dropout(rate=rate) if training:
                     values = layers.dropout(values, rate, self.random.make_seeds()[:, 0])
         return values
 
-    def _learnt(self, name: str) -> tuple[tf.Variable, tf.Variable]:
-        return self.weights[f"{name}/kernel"], self.weights[f"{name}/bias"]
+    def _learnt(self, name: str, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+        """Kernel and bias of a layer; for float32 the cast does nothing."""
+        kernel, bias = (self.weights[f"{name}/{kind}"] for kind in ("kernel", "bias"))
+        return tf.cast(kernel, dtype), tf.cast(bias, dtype)
 
     @property
     def params(self) -> dict[str, np.ndarray]:

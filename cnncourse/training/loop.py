@@ -5,6 +5,7 @@ Works for anything that is called as ``model(images, training=...)``, gives logi
 05 builds the loop; lesson 09 kills it and goes on.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from cnncourse.data import ImageDataset
 from cnncourse.data.files import say
 from cnncourse.layers import cross_entropy
 from cnncourse.training.resuming import KeptRun, Marks, Run, settings_of, state_of
+from cnncourse.training.workers import Team
 
 # How often the loss is read back: often enough to stop early, seldom enough to cost nothing.
 STEPS_BETWEEN_LOOKS = 20
@@ -78,6 +80,7 @@ def train(
     checkpoints: str | Path | None = None,
     checkpoint_steps: int = 500,
     verbose: bool = True,
+    team: Team | None = None,
 ) -> History:
     """Train on ``data``'s training set for some epochs or for some steps.
 
@@ -94,19 +97,35 @@ def train(
     once; a run of epochs may be asked for more of them. Raises ValueError where the directory is in
     use or holds another run, and for a model with state that cannot be saved; OSError where a
     checkpoint cannot be written. Lesson 09 kills such a run.
+
+    With a ``team``, from `cnncourse.training.workers.joined`, this process is one of many that make
+    the same call. Each takes its share of every batch; the gradients of the shares are added up to
+    those of the whole batch. Only the chief, worker 0, writes, prints and evaluates, so the others'
+    ``accuracies`` are empty. The checkpoints are those of a run in one process, and may go on with
+    another number of workers. Without dropout the variables then differ from one process's by no
+    more than the rounding of sums; with dropout each worker draws for its own share. The same
+    number of workers gives the same to the bit, stopped or not. Lesson 15 starts such a team.
     """
+    team = team or Team()
+    chief = team.index == 0
     _check_arguments(data, epochs, steps, batch_size, loss_reduction, checkpoint_steps)
+    if batch_size < team.size:
+        raise ValueError(
+            f"batch_size is {batch_size}, which {team.size} workers cannot share; take fewer"
+        )
     set_seeds(seed)
     marks = _marks(ceil(len(data.x_train) / batch_size), epochs, steps)
-    step = _compiled_step(model, optimizer, loss_reduction, data.x_train, data.y_train)
+    step = _compiled_step(model, optimizer, loss_reduction, data.x_train, data.y_train, team)
     forward = _compiled_forward(model, data.x_test)
     run = Run()
-    if checkpoints is not None:
-        variables = state_of(model, optimizer)
+    variables = state_of(model, optimizer) if checkpoints is not None or team.size > 1 else {}
+    if checkpoints is not None and chief:
         settings = settings_of(model, optimizer, data, batch_size, seed, loss_reduction)
         run = KeptRun(Path(checkpoints), settings, variables, checkpoint_steps)
 
+    verbose = verbose and chief
     with run.opened(marks):
+        team.begin(run, variables)
         progress = run.progress
         if verbose and progress.step:
             end = "" if progress.step == marks.last else ": going on from there"
@@ -114,9 +133,11 @@ def train(
         batches: Iterator[Batch] = iter(())
         if progress.step < marks.last:
             run.begin(step)
+            team.tell_kept()
             batches = iter(data.to_tf(batch_size, seed=seed, epochs=None, first=progress.step))
+        hidden = not (verbose and _seen())
         with tqdm(
-            total=marks.last, initial=progress.step, leave=False, disable=not verbose, unit="step"
+            total=marks.last, initial=progress.step, leave=False, disable=hidden, unit="step"
         ) as bar:
             while progress.step < marks.last:
                 since, mark = marks.around(progress.step)
@@ -130,13 +151,14 @@ def train(
                 if progress.step == mark:
                     progress.losses[mark], progress.loss_sum = mean, 0.0
                     line = f"{marks.name(mark)}: mean loss ≈ {mean:.4f}"
-                    if mark in marks.evaluated:
+                    if mark in marks.evaluated and chief:
                         accuracy = _scores(_gathered(forward, data.x_test), data.y_test)[1]
                         progress.accuracies[mark] = accuracy
                         line += f", test accuracy ≈ {accuracy:.4f}"
                     if verbose:
                         bar.write(line)
                 run.keep(marks.last)
+                team.tell_kept()
     return History(progress.losses, progress.accuracies, progress.seconds)
 
 
@@ -172,6 +194,11 @@ def _gathered(forward: Forward, images: np.ndarray, batch_size: int = 1_000) -> 
 def _scores(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     loss = float(tf.reduce_mean(cross_entropy(tf.constant(logits), tf.constant(labels))))
     return loss, float((logits.argmax(axis=1) == labels).mean())
+
+
+def _seen() -> bool:
+    """Whether a progress bar would be seen: in a notebook or in a terminal, not in a file."""
+    return "ipykernel" in sys.modules or sys.stderr.isatty()
 
 
 def _check_arguments(
@@ -250,18 +277,26 @@ def _compiled_step(
     loss_reduction: str,
     images: np.ndarray,
     labels: np.ndarray,
+    team: Team,
 ) -> Step:
-    """One step of gradient descent as a graph; it returns the batch's mean loss."""
+    """One step of gradient descent as a graph; it returns the whole batch's mean loss."""
     variables = list(model.trainable_variables)
     optimizer.build(variables)
 
     @tf.function(input_signature=[_batch_of(images), _batch_of(labels)])
     def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        count = tf.shape(labels)[0]
+        first, after = team.share(count)
+        # A share may be empty where a batch is small. No layer takes an empty batch, so one image
+        # goes through the network then, and its loss is left out.
+        mine = slice(first, tf.maximum(after, first + 1))
         with tf.GradientTape() as tape:
-            losses = cross_entropy(model(images, training=True), labels)
-            mean = tf.reduce_mean(losses)
+            logits = model(images[mine], training=True)
+            losses = cross_entropy(logits, labels[mine])[: after - first]
+            mean = tf.reduce_sum(losses) / tf.cast(count, losses.dtype)
             objective = mean if loss_reduction == "mean" else tf.reduce_sum(losses)
-        optimizer.apply(tape.gradient(objective, variables), variables)
+        *gradients, mean = team.total([*tape.gradient(objective, variables), mean])
+        optimizer.apply(gradients, variables)
         return mean
 
     return step

@@ -106,12 +106,16 @@ class Marks:
 
 
 class Run:
-    """A run that keeps nothing; `KeptRun` does. ``stopping`` asks for it to end after a step."""
+    """A run that keeps nothing; `KeptRun` does.
+
+    ``stopping`` asks for it to end after a step; ``kept_step`` is that of the newest checkpoint.
+    """
 
     def __init__(self) -> None:
         """Begin at step 0."""
         self.progress = Progress()
         self.stopping = False
+        self.kept_step: int | None = None
 
     @contextmanager
     def opened(self, marks: Marks) -> Iterator[None]:
@@ -139,7 +143,6 @@ class KeptRun(Run):
         super().__init__()
         self._folder, self._settings, self._variables = folder, settings, variables
         self._every = every
-        self._kept_step: int | None = None
 
     @contextmanager
     def opened(self, marks: Marks) -> Iterator[None]:
@@ -175,7 +178,7 @@ class KeptRun(Run):
         Raises ValueError if a step depends on anything that no checkpoint would hold.
         """
         refuse_hidden_state(step.get_concrete_function().graph, self._variables.values())
-        if self._kept_step is None:
+        if self.kept_step is None:
             self._save()
 
     def next_keep(self) -> int:
@@ -200,10 +203,10 @@ class KeptRun(Run):
             with damage_named():
                 settings = metadata["settings"]
                 progress = Progress.from_json(metadata["progress"])
-            if differences := list(_differences(self._settings, settings)):
+            if found := list(differences(self._settings, settings)):
                 raise ValueError(
                     f"checkpoints is {str(self._folder)!r}, which holds another run: "
-                    f"{'; '.join(differences)}. Give this run another directory"
+                    f"{'; '.join(found)}. Give this run another directory"
                 )
             marks.check(progress, self._folder)
             return progress
@@ -211,17 +214,17 @@ class KeptRun(Run):
         specs = [Spec.of(variable.numpy()) for variable in self._variables.values()]
         if found := newest(self._folder, specs, accept):
             self.progress, arrays = found
-            self._kept_step = self.progress.step
+            self.kept_step = self.progress.step
             for variable, array in zip(self._variables.values(), arrays, strict=True):
                 variable.assign(array)
 
     def _save(self) -> None:
-        if self.progress.step == self._kept_step:
+        if self.progress.step == self.kept_step:
             return
         arrays = {name: variable.numpy() for name, variable in self._variables.items()}
         metadata = {"settings": self._settings, "progress": asdict(self.progress)}
         write(self._folder, self.progress.step, metadata, arrays)
-        self._kept_step = self.progress.step
+        self.kept_step = self.progress.step
 
 
 def state_of(model: Any, optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
@@ -252,9 +255,6 @@ def settings_of(
     The numbers that the model starts from are not in it: those of the checkpoints replace them.
     """
     kind = keras.optimizers.serialize(optimizer)
-    digest = hashlib.sha256()
-    for array in (data.x_train, data.y_train, data.x_test, data.y_test):
-        digest.update(array.data)
     return {
         "network": _network(model),
         "variables": [str(Spec.of(variable.numpy())) for variable in model.variables],
@@ -263,12 +263,20 @@ def settings_of(
             "set": f"{data.name} ({data.source})",
             "train": str(Spec.of(data.x_train)),
             "test": str(Spec.of(data.x_test)),
-            "content": digest.hexdigest(),
+            "content": digest_of(data),
         },
         "batch_size": int(batch_size),
         "seed": int(seed),
         "loss_reduction": loss_reduction,
     }
+
+
+def digest_of(data: ImageDataset) -> str:
+    """SHA-256 of all images and labels."""
+    digest = hashlib.sha256()
+    for array in (data.x_train, data.y_train, data.x_test, data.y_test):
+        digest.update(array.data)
+    return digest.hexdigest()
 
 
 def refuse_hidden_state(graph: tf.Graph, variables: Iterable[Any]) -> None:
@@ -325,17 +333,20 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, sort_keys=True, default=stand_in), object_hook=settings)
 
 
-def _differences(here: Any, there: Any, name: str = "") -> Iterator[str]:
-    """Say what is not the same in two settings."""
-    if isinstance(here, dict) and isinstance(there, dict):
+def differences(
+    here: Any, there: Any, name: str = "", *, where: tuple[str, str] = ("here", "there")
+) -> Iterator[str]:
+    """Say what is not the same in two settings; ``where`` says whose they are."""
+    if isinstance(here, Mapping) and isinstance(there, Mapping):
         for key in {**here, **there}:
-            yield from _differences(here.get(key), there.get(key), f"{name} {key}".strip())
+            inner = f"{name} {key}".strip()
+            yield from differences(here.get(key), there.get(key), inner, where=where)
     elif here != there:
         shown = [_shown(value) for value in (here, there)]
         if max(map(len, shown)) > LONGEST_SHOWN:
             yield f"{name} differs"
         else:
-            yield f"{name} is {shown[0]} here and {shown[1]} there"
+            yield f"{name} is {shown[0]} {where[0]} and {shown[1]} {where[1]}"
 
 
 def _shown(value: Any) -> str:
