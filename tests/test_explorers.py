@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from cnncourse import networks, reference
-from cnncourse.explorers import ConvolutionExplorer, PoolingExplorer, ReceptiveFieldExplorer
+from cnncourse.explorers import (
+    ConvolutionExplorer,
+    MemoryExplorer,
+    PoolingExplorer,
+    ReceptiveFieldExplorer,
+)
 from cnncourse.explorers.compute import PRESETS, as_layers, from_text, preset_kernel, to_text
 from cnncourse.explorers.svg import equals, number
 
@@ -312,6 +317,8 @@ EXPLORERS = [
     lambda: ConvolutionExplorer(transposed=True, stride=2, preset="blur"),
     lambda: PoolingExplorer(IMAGE, kind="average"),
     lambda: ReceptiveFieldExplorer(),
+    lambda: MemoryExplorer("mnist-core", batch_size=10_000, card=2),
+    lambda: MemoryExplorer(training=False, operation="conv2", policy="mixed_bfloat16"),
     lambda: ConvolutionExplorer(kernel_size=20),
 ]
 
@@ -389,6 +396,7 @@ def test_every_picture_names_its_pick_areas():
         (ConvolutionExplorer(transposed=True), ["position"]),
         (PoolingExplorer(), ["window", "position"]),
         (ReceptiveFieldExplorer([(3,), (3,)], image_size=9), ["level 1", "level 2"]),
+        (MemoryExplorer(), ["operation"]),
     ):
         found = re.findall(r'data-pick="([^"]+)"', explorer.static().svg)
         assert sorted(found) == sorted(areas)

@@ -4,9 +4,9 @@
     ConvolutionExplorer(stride=2, padding="same")
 
 Three layers, each usable without the next: plain data (``compute``, ``writing``), data to SVG
-(``drawing``, on ``svg`` and ``raster``) and controls around the drawing (``widgets``). `DigitPad`
-and `FeatureMapExplorer` have a module each, built the same way. Lessons 01, 02, 03, 09 and 10
-use them.
+(``drawing``, on ``svg`` and ``raster``) and controls around the drawing (``widgets``). `DigitPad`,
+`FeatureMapExplorer` and `MemoryExplorer` have a module each, built the same way. Lessons 01, 02,
+03, 09, 10 and 14 use them.
 """
 
 from importlib import import_module
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnncourse.explorers.digit_pad import DigitPad
     from cnncourse.explorers.feature_maps import FeatureMapExplorer
+    from cnncourse.explorers.memory import MemoryExplorer
     from cnncourse.explorers.widgets import (
         ConvolutionExplorer,
         PoolingExplorer,
@@ -25,11 +26,16 @@ __all__ = [
     "ConvolutionExplorer",
     "DigitPad",
     "FeatureMapExplorer",
+    "MemoryExplorer",
     "PoolingExplorer",
     "ReceptiveFieldExplorer",
 ]
 
-MODULES = {"DigitPad": "digit_pad", "FeatureMapExplorer": "feature_maps"}
+MODULES = {
+    "DigitPad": "digit_pad",
+    "FeatureMapExplorer": "feature_maps",
+    "MemoryExplorer": "memory",
+}
 
 
 def __getattr__(name: str) -> Any:
