@@ -33,6 +33,7 @@ def test_names_are_found_and_unique() -> None:
     names = [name for module in check.SETS for name in check._load(module).__all__]
     assert "conv2d" in names
     assert len(names) == len(set(names))
+    assert not set(names) & set(check.SETS)  # a set's module is found under its own name
     assert set(names) <= set(dir(check))
     assert check.conv2d is convolution.conv2d
     assert "core" not in check.SETS

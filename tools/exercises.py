@@ -224,7 +224,7 @@ def has_stubs(page: ProblemSet) -> Iterator[Problem]:
         kept = [line for line in exercise.source.split("\n") if line.strip() not in page.stub]
         if not any(line.strip() for line in kept):
             yield number, "gives the student nothing; put markers round what they are to write"
-        if not re.search(r"BEGIN SOLUTION\n(.*\S.*\n)+?.*END SOLUTION", solution.source):
+        if not re.search(r"BEGIN SOLUTION\n\s*(?!### END SOLUTION)\S", solution.source):
             yield number, "has no code between BEGIN SOLUTION and END SOLUTION"
 
 

@@ -16,7 +16,9 @@ SETS = tuple(module.name for module in iter_modules(__path__) if module.name != 
 
 
 def __getattr__(name: str) -> Any:
-    """Return the check of this name, from the problem set that has it."""
+    """Return the check of this name, from the problem set that has it, or a set's module."""
+    if name in SETS:
+        return _load(name)
     if not name.startswith("_"):
         for module in map(_load, SETS):
             if name in module.__all__:
