@@ -235,7 +235,11 @@ def test_wrong_batches_say_what_is_wrong(api, images, labels, message):
 @pytest.mark.parametrize("api", POLICIES["mixed_bfloat16"])
 @pytest.mark.parametrize("name", ["mnist-core", "mnist-dropout", "cifar10-lenet-keras"])
 def test_in_bfloat16_weights_and_answers_stay_float32_and_close(name, api):
-    """Eight bits hold two to three digits; the float32 build with the same weights is the truth."""
+    """Eight bits hold two to three digits; the float32 build with the same weights is the truth.
+
+    Gradients are rougher: where two values of a window are alike in eight bits, another place gets
+    the gradient (seen: 0.17 of its length, in the lowest layer on noise images).
+    """
     images, labels = batch(name, 32)
     params = initial_params(NETWORKS[name], seed=3)
     exact = build(name, api, params=params)
@@ -251,7 +255,19 @@ def test_in_bfloat16_weights_and_answers_stay_float32_and_close(name, api):
     for array, slope in rough.gradients(images, labels).items():
         assert slope.dtype == np.float32
         apart = np.linalg.norm(slope - slopes[array]) / np.linalg.norm(slopes[array])
-        assert apart < 0.1
+        assert apart < 0.3
+
+
+def test_in_bfloat16_both_builds_are_one_network():
+    images, labels = batch("mnist-core", 32)
+    eager, keras = (
+        build("mnist-core", api, seed=3, policy="mixed_bfloat16") for api in ("eager", "keras")
+    )
+    logits = keras.logits(images)
+    assert np.abs(eager.logits(images) - logits).max() <= 0.005 * np.abs(logits).max()
+    theirs = eager.gradients(images, labels)
+    for array, slope in keras.gradients(images, labels).items():
+        assert np.linalg.norm(theirs[array] - slope) <= 0.02 * np.linalg.norm(slope)
 
 
 def test_a_policy_is_refused_where_it_is_not_known():

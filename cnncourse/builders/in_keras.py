@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnncourse import layers as low_level
+from cnncourse.builders.in_tensorflow import tensor
 from cnncourse.builders.params import ready_images, ready_labels
 from cnncourse.networks import Conv, Dense, Dropout, Flatten, Layer, MaxPool, Network, Recipe
 
@@ -50,8 +51,7 @@ class Build:
             name=network.name.replace("-", "_"),
         )
         for name, array in params.items():
-            # A copy in memory that TensorFlow's allocator counts: what comes from NumPy may not be.
-            self._variable(name).assign(tf.raw_ops.DeepCopy(x=array))
+            self._variable(name).assign(tensor(array))
 
     def __call__(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Forward pass: images [batch, height, width, channels] to logits [batch, classes]."""

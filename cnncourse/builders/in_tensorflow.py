@@ -33,10 +33,8 @@ class Build:
         """
         self.network = network
         self.computing = tf.float32 if policy == "float32" else tf.bfloat16
-        # A copy in memory that TensorFlow's allocator counts: what comes from NumPy may not be.
         self.weights = {
-            name: tf.Variable(tf.raw_ops.DeepCopy(x=array), name=name)
-            for name, array in params.items()
+            name: tf.Variable(tensor(array), name=name) for name, array in params.items()
         }
         self.trainable_variables = list(self.weights.values())
         self.random = tf.random.Generator.from_seed(seed)
@@ -89,3 +87,12 @@ class Build:
             loss = tf.reduce_mean(layers.cross_entropy(logits, labels))
         slopes = tape.gradient(loss, self.trainable_variables)
         return {name: slope.numpy() for name, slope in zip(self.weights, slopes, strict=True)}
+
+
+def tensor(array: np.ndarray) -> tf.Tensor:
+    """A float32 array as a tensor in memory that TensorFlow's allocator counts.
+
+    What ``tf.constant`` makes of an array may go on using NumPy's memory.
+    """
+    flat = tf.io.decode_raw(np.asarray(array, np.float32).tobytes(), tf.float32)
+    return tf.reshape(flat, array.shape)
