@@ -29,8 +29,10 @@ class Fit(int):
 
     def __repr__(self) -> str:
         """Say batch and bytes in MB."""
-        measured = "not measured" if self.measured is None else f"{self.measured / 1e6:,.1f} MB"
-        return f"batch {int(self)} (plan {self.plan.total / 1e6:,.1f} MB, measured {measured})"
+        measured = "not measured"
+        if self.measured is not None:
+            measured = f"measured {self.measured / 1e6:,.1f} MB"
+        return f"batch {int(self)} (plan {self.plan.total / 1e6:,.1f} MB, {measured})"
 
 
 def largest_batch(

@@ -125,8 +125,8 @@ def _batch_of(image_shape: Sequence[int]) -> tf.TensorSpec:
 
 def noise(image_shape: Sequence[int], batch_size: int) -> tuple[tf.Tensor, tf.Tensor]:
     """A batch as tensors: images (float32, 0 to 1) of noise, and labels (uint8)."""
-    images = np.random.default_rng(0).random((batch_size, *image_shape), dtype=np.float32)
-    return owned(images), owned((np.arange(batch_size) % 10).astype(np.uint8))
+    images = tf.random.stateless_uniform([batch_size, *image_shape], seed=(0, 0))
+    return images, tf.cast(tf.range(batch_size) % 10, tf.uint8)
 
 
 def owned(array: Any) -> tf.Tensor:
