@@ -80,7 +80,7 @@ def store(
     Rows that were not measured now stay as they are, with their date. ``versions`` are those of
     peers that the project does not install.
     """
-    conditions = _conditions(versions or {})
+    conditions = conditions_now(versions or {})
     rows = []
     for ratio in ratios:
         keys = (benchmark, ratio.case, ratio.ours, ratio.peer, ratio.unit)
@@ -114,7 +114,7 @@ def replace_rows(
         writer.writerows(sorted([*kept, *rows], key=order))
 
 
-def _conditions(versions: Mapping[str, str]) -> tuple[str, ...]:
+def conditions_now(versions: Mapping[str, str]) -> tuple[str, ...]:
     from cnncourse import doctor  # needs packages that an environment for a peer may lack
 
     found = {"cnncourse": cnncourse.__version__, "python": platform.python_version()}

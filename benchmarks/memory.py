@@ -31,7 +31,7 @@ from cnncourse import ladder
 from cnncourse.builders import build
 from cnncourse.memory import count_exactly, measure, plan, tasks
 from cnncourse.networks import NETWORKS
-from measuring import _conditions
+from measuring import conditions_now
 
 import keras
 import numpy as np
@@ -99,7 +99,7 @@ def measured(case: Case) -> Row:
     child.join()
     taken = [f"{peak:.2f}" for peak in (found[0], statistics.median(found), found[-1])]
     print(*case, *taken, flush=True)
-    conditions = dict(zip(CONDITIONS, _conditions({}), strict=True))
+    conditions = dict(zip(CONDITIONS, conditions_now({}), strict=True))
     values = (*map(str, case), *taken)
     return dict(zip((*CASE, *PEAKS), values, strict=True)) | conditions
 

@@ -28,6 +28,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from forking import interpreter
 
 from cnncourse.builders import build
 from cnncourse.data import ImageDataset
@@ -177,20 +178,8 @@ def dies_in(module: str, name: str, call: int, after: bool) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def forking():
     """The interpreter, importing while the first tests run."""
-    # cnncourse comes first, as it keeps TensorFlow's start-up lines off the page.
-    code = f"import cnncourse, runpy; runpy.run_path({__file__!r}, run_name='__main__')"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
-
-        def order(**what):
-            process.stdin.write(json.dumps(what) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
-
-        try:
-            yield order
-        finally:
-            process.kill()
+    with interpreter(__file__) as order:
+        yield order
 
 
 # --- Runs that go on ----------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import queue
 import re
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from forking import interpreter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,20 +135,8 @@ def forked(order: dict) -> None:
 @pytest.fixture(scope="module")
 def ask():
     """Ask the interpreter that forks."""
-    # cnncourse comes first, as it keeps TensorFlow's start-up lines off the page.
-    code = f"import cnncourse, runpy; runpy.run_path({__file__!r}, run_name='__main__')"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
-
-        def ask(**order):
-            process.stdin.write(json.dumps(order) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
-
-        try:
-            yield ask
-        finally:
-            process.kill()
+    with interpreter(__file__) as ask:
+        yield ask
 
 
 def free_addresses(number):
