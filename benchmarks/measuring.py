@@ -35,12 +35,13 @@ class Trainee(NamedTuple):
     """A network in some framework, at its start: what ``builds.py`` asks of every way to train.
 
     ``logits(images)`` gives [batch, classes]; ``train(images, labels)`` goes through the images
-    once, in the network's batch size; ``setting`` says what was chosen for it, if anything was.
+    once, in the network's batch size, and returns None, or when the last step had ended (as
+    ``time.perf_counter``); ``setting`` says what was chosen for it, if anything was.
     Images are float32 [image, height, width, channels], labels uint8 [image], all in NumPy.
     """
 
     logits: Callable[[np.ndarray], np.ndarray]
-    train: Callable[[np.ndarray, np.ndarray], None]
+    train: Callable[[np.ndarray, np.ndarray], float | None]
     setting: str = ""
 
 

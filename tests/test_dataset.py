@@ -306,6 +306,9 @@ class TestTensorFlow:
         assert int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY
         self.same(dataset.take(50), itertools.islice(data.batches(16, seed=2, epochs=None), 50))
 
+    def test_leaving_it_waits_for_no_thread_that_tunes(self):
+        assert numbered(40).to_tf(16).options().autotune.enabled is False
+
     def test_shapes_are_known(self):
         images, labels = make().to_tf(2).element_spec
         assert images.shape.as_list() == [None, 4, 5, 1]

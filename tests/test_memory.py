@@ -219,6 +219,7 @@ def test_the_largest_batch_fits_and_one_more_image_does_not(training):
             ),
             "layer 'd' has the activation 'gelu'",
         ),
+        (lambda: plan(3, 100), "network is 3; give a name, a Network or a built Keras model"),
         (lambda: largest_batch("mnist-tf", 1_000), "budget is 1,000 bytes; one image alone takes"),
     ],
 )

@@ -175,3 +175,10 @@ def test_evaluating_again_and_again_warns_of_nothing(data, caplog):
         for model in models:
             evaluate(model, data.x_test, data.y_test)
     assert not caplog.records
+
+
+def test_short_trainings_again_and_again_warn_of_nothing(data, caplog):
+    model, two = build("mnist-core", "keras"), data.subset(4, 4)
+    for _ in range(8):
+        train(model, two, optimizer=keras.optimizers.SGD(0.01), batch_size=2, epochs=1)
+    assert not caplog.records

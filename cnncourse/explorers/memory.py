@@ -237,7 +237,7 @@ def _verdict(state: StepMemory) -> tuple[str, str]:
     elif peak * 100 < budget:
         verdict = "Fits: the peak takes less than 1 %"
     else:
-        verdict = f"Fits: the peak takes {peak * 100 // budget} % of it"
+        verdict = f"Fits: the peak takes {100 * peak / budget:.0f} % of it"
     if state.largest is None:
         return verdict, "Not one image fits"
     return verdict, f"Largest batch that fits: {state.largest:,}"

@@ -141,7 +141,7 @@ def plan(
     if isinstance(network, Network):
         name, pieces = network.name, of_network(network, policy)
     else:
-        name, pieces = network.name, of_keras(network)
+        pieces, name = of_keras(network), network.name
         notes += _unknown(network)
     operations = (
         program.training_step(pieces, batch_size, optimizer)

@@ -132,7 +132,8 @@ def train(
             say(f"{checkpoints} holds step {progress.step:,} of {marks.last:,}{end}")
         batches: Iterator[Batch] = iter(())
         if progress.step < marks.last:
-            run.begin(step)
+            step = step.get_concrete_function()  # traced now, for the reason in _compiled_forward
+            run.begin(step.graph)
             team.tell_kept()
             batches = iter(data.to_tf(batch_size, seed=seed, epochs=None, first=progress.step))
         hidden = not (verbose and _seen())
@@ -278,7 +279,7 @@ def _compiled_step(
     images: np.ndarray,
     labels: np.ndarray,
     team: Team,
-) -> Step:
+) -> Any:
     """One step of gradient descent as a graph; it returns the whole batch's mean loss."""
     variables = list(model.trainable_variables)
     optimizer.build(variables)

@@ -122,8 +122,8 @@ class Run:
         """Train while this is open."""
         yield
 
-    def begin(self, step: Any) -> None:
-        """Get ready for the first call of the compiled step."""
+    def begin(self, graph: Any) -> None:
+        """Get ready for the first call of the compiled step, whose graph this is."""
 
     def next_keep(self) -> int:
         """Step after which `keep` must be called at the latest."""
@@ -172,12 +172,12 @@ class KeptRun(Run):
                 if ours:
                     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def begin(self, step: Any) -> None:
+    def begin(self, graph: Any) -> None:
         """Write the first checkpoint of a new run, so that killing it early loses nothing either.
 
         Raises ValueError if a step depends on anything that no checkpoint would hold.
         """
-        refuse_hidden_state(step.get_concrete_function().graph, self._variables.values())
+        refuse_hidden_state(graph, self._variables.values())
         if self.kept_step is None:
             self._save()
 
