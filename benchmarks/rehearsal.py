@@ -197,8 +197,10 @@ def hand_in(
         how = student.tasks.get(_name(cell))
         if how == SOLVED or (_name(cell) == "explain" and number != 1):
             cell.source = full[_name(cell)]
-        elif how == MISTAKE:
-            student.notes[_name(cell)], cell.source = chance.choice([*mistakes(full[_name(cell)])])
+        elif how == MISTAKE and (possible := list(mistakes(full[_name(cell)]))):
+            student.notes[_name(cell)], cell.source = chance.choice(possible)
+        elif how == MISTAKE:  # nothing in the answer can be changed
+            student.tasks[_name(cell)] = OPEN
         cell.source = re.sub(r"(?m)^\s*### (BEGIN|END) SOLUTION\n?", "", cell.source)
     if number > 1:
         student.damage = chance.choice([*DAMAGES, *[""] * len(DAMAGES), NOT_JSON])

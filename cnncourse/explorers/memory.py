@@ -181,7 +181,7 @@ def megabytes(size: float) -> str:
 
 def card_size(card: float) -> str:
     """Write a card's size: in GB, or in MB below one GB."""
-    return f"{card:,g} GB" if card >= 1 else f"{1000 * card:,g} MB"
+    return f"{card:,.4g} GB" if card >= 1 else f"{1000 * card:,.4g} MB"
 
 
 def shortened(name: str, most: int) -> str:

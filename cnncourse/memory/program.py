@@ -161,13 +161,13 @@ class _Writer:
         return Tensor(name, BYTES[dtype] * numbers, part, layer)
 
     def _read(self, piece: Piece, name: str) -> str:
-        """Name of the tensor with an input in the layer's own type, cast first where it must be."""
-        tensor = self.source[name]
-        if self.dtypes[tensor] == piece.dtype:
+        """Name of the tensor with an input in the type that the layer computes in, cast for it."""
+        tensor, dtype = self.source[name], _computes_in(piece)
+        if self.dtypes[tensor] == dtype:
             return tensor
-        cast = f"{tensor} as {piece.dtype}"
+        cast = f"{tensor} as {dtype}"
         if cast not in self.numbers:
-            made = self._tensor(cast, self.numbers[tensor], "activations", piece.name, piece.dtype)
+            made = self._tensor(cast, self.numbers[tensor], "activations", piece.name, dtype)
             self._add(cast, (tensor,), (made,))
         return cast
 
@@ -187,6 +187,13 @@ class _Writer:
             case "max_pool":
                 places = output * (PLACE if piece.window < 256 else 4 * PLACE)
                 makes.append(Tensor(f"{name} places", places, "activations", name))
+            case "batch_norm" if _computes_in(piece) != piece.dtype:
+                inner = self._tensor(
+                    f"{name} in float32", output, "workspace", name, _computes_in(piece)
+                )
+                squares = Tensor(f"{name} squares", inner.size, "workspace", name)
+                self._add(inner.name, takes, [inner, squares] if self.training else [inner])
+                takes = [inner.name]
             case "batch_norm" if self.training:
                 makes.append(Tensor(f"{name} squares", made.size, "workspace", name))
             case "dropout":
@@ -233,10 +240,17 @@ class _Writer:
             )
             self._add(f"{name} {piece.activation} backward", (slope, name), (made,), (slope,))
             slope = made.name
+        dtype = _computes_in(piece)
+        if dtype != piece.dtype:
+            made = self._tensor(
+                f"{slope} in {dtype}", self.numbers[slope], "gradients", name, dtype
+            )
+            self._add(made.name, (slope,), (made,))
+            slope = made.name
         makes, overwrites = [], []
         if asked:
             tensor = self.source[piece.inputs[0]]
-            makes.append(self._slope(tensor, piece.dtype, name))
+            makes.append(self._slope(tensor, dtype, name))
         takes = [slope]
         match piece.kind:
             case "conv" | "dense":
@@ -252,7 +266,7 @@ class _Writer:
                 takes.append(self._read(piece, piece.inputs[0]))
                 overwrites = [slope]
                 # Its formula adds up three terms, each as large as the layer's input.
-                terms = 2 * BYTES[piece.dtype] * self.numbers[takes[1]]
+                terms = 2 * BYTES[dtype] * self.numbers[takes[1]]
                 makes.append(Tensor(f"{name} terms", terms, "workspace", name))
             case "dropout":
                 takes.append(f"{name} mask")
@@ -299,6 +313,11 @@ class _Writer:
 def _has_copy(piece: Piece) -> bool:
     """Whether a layer computes with copies of its weights in another type."""
     return piece.dtype != "float32" and piece.kind in ("conv", "dense")
+
+
+def _computes_in(piece: Piece) -> str:
+    """The type that a layer computes in: batch normalisation's is float32 whatever the policy."""
+    return "float32" if piece.kind == "batch_norm" else piece.dtype
 
 
 def _of_weights(name: str, dtype: str) -> str:
