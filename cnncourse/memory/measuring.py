@@ -41,9 +41,9 @@ class Measured(int):
         self.before, self.seconds, self.value = before, seconds, value
         return self
 
-    def __getnewargs__(self) -> tuple[int, int, float, Any]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Say how to make it anew, so that an `experiment` may return it."""
-        return int(self), self.before, self.seconds, self.value
+        return Measured, (int(self), self.before, self.seconds, self.value)
 
     @property
     def peak(self) -> int:
