@@ -13,10 +13,12 @@ import nbformat
 import psutil
 import pytest
 import small_assignment as small
+from nbconvert import HTMLExporter
 from nbgrader.api import Gradebook
+from traitlets.config import PyFileConfigLoader
 
 from cnncourse import classroom, cli
-from cnncourse.classroom import assignment, handins, mending, results, zygote
+from cnncourse.classroom import assignment, feedback, handins, mending, results, zygote
 from cnncourse.classroom.kernel import Limits, clean_environment
 
 NOTEBOOK = nbformat.writes(small.hand_in()).encode()
@@ -273,7 +275,7 @@ def test_a_second_run_grades_only_what_is_new_and_keeps_what_a_person_gave(
         comment.manual_comment = "Nearly: twice, not thrice."
         book.db.commit()
     put(hand_ins, "cy.ipynb", content=NOTEBOOK.replace(b"# Warm-up", b"# Mine"))
-    graded = []
+    graded, file = [], (out / "gradebook.db").stat().st_ino
     one = zygote.Grader.grade
     monkeypatch.setattr(
         zygote.Grader, "grade", lambda self, content: graded.append(content) or one(self, content)
@@ -289,12 +291,43 @@ def test_a_second_run_grades_only_what_is_new_and_keeps_what_a_person_gave(
     page = (out / "feedback" / "bob" / small.NAME / "warmup.html").read_text(encoding="utf-8")
     assert "twice, not thrice" in page
     assert "Score: 8.5 / 9.0" in page
+    assert (out / "gradebook.db").stat().st_ino == file  # a JupyterLab may have it open
     # What a person read has changed since: that person looks again.
     put(hand_ins, "bob.ipynb", content=WRONG.replace(b"3 * x", b"4 * x"))
     cli.main(command)
     with Gradebook(f"sqlite:///{out / 'gradebook.db'}") as book:
         grade = book.find_grade("double_test", small.NOTEBOOK, small.NAME, "bob")
         assert (grade.manual_score, grade.needs_manual_grade) == (1.5, True)
+
+
+HOSTILE = """\
+Ada, *nearly*: $a < b$
+<script>fetch("/api/contents/x", {method: "PUT"})</script>
+<img src="x" onerror="alert(1)"> [here](javascript:alert(1))
+
+![pasted](data:image/png;base64,iVBORw0KGgo=)"""
+
+
+@pytest.mark.parametrize("place", ["page", "review"])
+def test_what_a_hand_in_wrote_does_not_run_in_the_teachers_browser(
+    place, prepared, solution, tmp_path
+):
+    folder, description = prepared
+    notebook = small.hand_in()
+    notebook.cells[0].source = HOSTILE
+    if place == "page":
+        shown = feedback.page(notebook, description, assignment.released_cells(folder), {})
+    else:
+        hand_ins, out = put(tmp_path / "in", "ada.ipynb", content=b"{"), tmp_path / "out"
+        classroom.grade(str(solution), hand_ins, out)
+        settings = PyFileConfigLoader("nbgrader_config.py", path=str(out)).load_config()
+        assert settings.CourseDirectory.feedback_directory != "feedback"
+        shown = HTMLExporter(config=settings).from_notebook_node(notebook)[0]
+    assert "fetch(" in shown  # as text
+    for harm in ('<script>fetch("', "onerror=", 'href="javascript'):
+        assert harm not in shown
+    assert 'src="data:image/png;base64,iVBORw0KGgo="' in shown
+    assert "<em>nearly</em>" in shown
 
 
 def test_a_killed_run_goes_on_where_it_was(solution, tmp_path):

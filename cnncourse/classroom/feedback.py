@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+import bleach
 import nbformat
+from jinja2 import pass_context
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters import strip_ansi
 from nbgrader import utils
@@ -14,6 +16,19 @@ from traitlets.config import Config
 
 from cnncourse.classroom.assignment import Assignment
 
+# What markdown may become; everything else is shown as text.
+TAGS = bleach.ALLOWED_TAGS | {
+    *("br", "dd", "del", "details", "div", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr"),
+    *("img", "kbd", "p", "pre", "s", "small", "span", "sub", "summary", "sup", "u"),
+    *("table", "tbody", "td", "th", "thead", "tr"),
+}
+ATTRIBUTES = {
+    "*": ["class", "id", "title"],
+    "a": ["href"],
+    "ol": ["start"],
+    "img": ["src", "alt", "width", "height"],
+}
+PROTOCOLS = {"http", "https", "mailto", "data"}  # data: pictures pasted into a notebook
 SHOWN = ("text/plain", "image/png", "image/jpeg")  # what cannot carry a script
 HIDDEN = "# Hidden tests follow here."
 HELD_BACK = "[a line of a hidden test]"
@@ -93,10 +108,21 @@ def _names(text: str, hidden: Sequence[str]) -> bool:
     return any(line in text for line in hidden)
 
 
+@pass_context
+def markdown(context: Any, source: str) -> str:
+    """Markdown as HTML in which nothing can run: nbgrader's templates let a script through.
+
+    A filter for nbconvert, on the feedback pages and in nbgrader's own view.
+    """
+    html = HTMLExporter().markdown2html(context, source)
+    return bleach.clean(html, TAGS, ATTRIBUTES, PROTOCOLS)
+
+
 @functools.cache
 def _exporter() -> HTMLExporter:
     """nbgrader's own page, with everything that could run in a browser taken out."""
     config = Config()
     config.HTMLExporter.sanitize_html = True
+    config.HTMLExporter.filters = {"markdown2html": markdown}
     maker = GenerateFeedback(config=config)
     return HTMLExporter(config=maker.config)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -36,6 +37,10 @@ c = get_config()  # noqa
 c.CourseDirectory.course_id = {name!r}
 c.CourseDirectory.source_directory = {solutions!r}  # else nbgrader's view lists nothing
 c.CourseDirectory.db_url = "sqlite:///" + {database!r}
+c.CourseDirectory.feedback_directory = ".cnncourse/nbgrader"  # its pages show hidden tests
+# What a hand-in wrote must not run in your browser: it could do all that you can do in JupyterLab.
+c.HTMLExporter.sanitize_html = True
+c.HTMLExporter.filters = {{"markdown2html": "cnncourse.classroom.feedback.markdown"}}
 """
 
 
@@ -195,7 +200,13 @@ def _gradebook(
                     comment.manual_comment = said[comment.name] = text
             counts[student] = scores, said
         book.db.commit()
-    os.replace(fresh, path)
+    # Into the same file: a JupyterLab that has it open would go on with the one that was.
+    with (
+        contextlib.closing(sqlite3.connect(fresh)) as new,
+        contextlib.closing(sqlite3.connect(path, timeout=60)) as old,
+    ):
+        new.backup(old)
+    fresh.unlink()
     return counts
 
 
