@@ -7,11 +7,13 @@ import time
 import warnings
 from collections import namedtuple
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cnncourse import arithmetic, reference
 from cnncourse import checks as check
 from cnncourse.checks import convolution
 from cnncourse.checks.core import Check, CheckFailed, Target, attempt, difference, plain
@@ -500,7 +502,7 @@ SLIPS_OF_ALL = [
 )
 def test_each_slip_fails_and_gets_its_own_hint(module: str, name: str, hint: str) -> None:
     """Every usual mistake of every problem set is told from the right answer and the others."""
-    checker = getattr(check._load(module), name)
+    checker = replace(getattr(check._load(module), name), ready_made=())  # slips are made of them
     wrong = checker.slips[hint]
 
     def slipping(*arguments: Any) -> Any:
@@ -512,12 +514,99 @@ def test_each_slip_fails_and_gets_its_own_hint(module: str, name: str, hint: str
     assert failure(checker, slipping).endswith(f"Hint\n    {hint}")
 
 
+def test_ready_made_functions_are_refused_under_any_name() -> None:
+    amounts, convolve = arithmetic.padding_amounts, reference.conv2d
+    for answer in (arithmetic.padding_amounts, lambda n, k, s: amounts(n, k, s)):
+        assert "this function is ready-made" in failure(check.same_zeros, answer)
+    assert "this function is ready-made" in failure(check.conv2d, convolve)
+    assert amounts(28, 4) == (1, 2)  # and work again afterwards
+    assert convolve(np.ones((1, 2, 2, 1)), np.ones((2, 2, 1, 1))).item() == 4
+
+
+def convolve_with(zeros: Callable[..., Any], **how: Any) -> Callable[..., Array]:
+    """Return a convolution in loops: ``zeros(images, kernel, stride)`` gives each axis its own."""
+
+    def answer(images: Array, kernel: Array, bias: Array, stride: int, padding: str) -> Array:
+        if padding == "SAME":
+            images = np.pad(images, ((0, 0), *zeros(images, kernel, stride), (0, 0)), **how)
+        height, width, _, filters = kernel.shape
+        rows = (images.shape[1] - height) // stride + 1
+        columns = (images.shape[2] - width) // stride + 1
+        maps = np.zeros((len(images), rows, columns, filters))
+        for row, column in np.ndindex(rows, columns):
+            top, left = row * stride, column * stride
+            window = images[:, top : top + height, left : left + width]
+            maps[:, row, column] = np.tensordot(window, kernel, axes=3) + bias
+        return maps
+
+    return answer
+
+
+def both_zeros(images: Array, kernel: Array, stride: int) -> list[tuple[int, int]]:
+    return [RIGHT["same_zeros"](images.shape[1 + a], kernel.shape[a], stride) for a in (0, 1)]
+
+
+def counted_before_padding(x: Array, k: Array, b: Array, s: int, p: str, *, pad: bool) -> Array:
+    rows, columns = (max(0, (x.shape[1 + a] - k.shape[a]) // s + 1) for a in (0, 1))
+    if pad or 0 in (rows, columns):
+        return convolve_with(both_zeros)(x, k, b, s, p)[:, :rows, :columns]
+    return convolve_with(both_zeros)(x, k, b, s, "VALID")
+
+
+CONV_MISTAKES: dict[str, Callable[..., Any]] = {
+    "The zeros of the height are used": convolve_with(lambda *given: [both_zeros(*given)[0]] * 2),
+    "The zeros of the width are used": convolve_with(lambda *given: [both_zeros(*given)[1]] * 2),
+    "The zeros of one axis are used": convolve_with(lambda *given: both_zeros(*given)[::-1]),
+    "The edge is repeated": convolve_with(both_zeros, mode="edge"),
+    "All zeros are put after": convolve_with(
+        lambda *given: [(0, sum(pair)) for pair in both_zeros(*given)]
+    ),
+    "No zeros are added": lambda x, k, b, s, p: counted_before_padding(x, k, b, s, p, pad=False),
+    "With SAME, pad first": lambda *given: counted_before_padding(*given, pad=True),
+    "np.pad wants a pair for every axis": lambda x, *rest: np.pad(x, ((0, 1), (0, 1))),
+    "VALID adds no zeros": lambda x, k, b, s, p: convolve_with(both_zeros)(x, k, b, s, "SAME"),
+    "The kernel has an axis more": lambda x, k, b, s, p: (x * k).sum((1, 2, 3)) + np.zeros((1, 5)),
+}
+
+
+@pytest.mark.parametrize("hint", CONV_MISTAKES)
+def test_mistakes_of_conv2d_get_their_hint(hint: str) -> None:
+    assert f"Hint\n    {hint}" in failure(check.conv2d, CONV_MISTAKES[hint])
+    for seed in range(3):
+        check.conv2d(convolve_with(both_zeros), seed=seed)
+
+
+def test_mistakes_of_slide_and_same_zeros_get_their_hint() -> None:
+    def one_counter(image: Array, kernel: Array, stride: int) -> Array:
+        result = np.zeros_like(slide(image, kernel, stride))
+        for row in range(0, image.shape[0] - kernel.shape[0] + 1, stride):
+            for column in range(0, image.shape[1] - kernel.shape[1] + 1, stride):
+                window = image[row:, column:][: kernel.shape[0], : kernel.shape[1]]
+                result[row, column] = (window * kernel).sum()
+        return result
+
+    assert "two counters: row // stride" in failure(check.slide, one_counter)
+    zeros = RIGHT["same_zeros"]
+    assert "Return two numbers" in failure(check.same_zeros, lambda *given: sum(zeros(*given)))
+    lost = failure(check.same_zeros, lambda *given: (zeros(*given)[0],) * 2)
+    assert "another result in zeros_after" in lost
+    assert "the odd one is lost" in lost
+
+
 def test_kernel_design() -> None:
     crossbar = np.array([[-1.0], [-1.0], [4.0], [-1.0], [-1.0]])
     check.kernel((crossbar, 0.4))
     check.kernel((crossbar, 0.4), half=1)
     assert "Numbers that add up to 0" in failure(check.kernel, (crossbar + 1, 0.4))
-    assert "a threshold can only trade" in failure(check.kernel, (crossbar, 0.9))
+    assert "The kernel can do it; move the threshold." in failure(check.kernel, (crossbar, 0.9))
+    assert "the other way round" in failure(check.kernel, (-crossbar, 0.4))
+    low = np.array([[-1.0], [2.0], [-1.0]])
+    assert "How tall must a kernel be" in failure(check.kernel, (low, 0.4))
+    check.kernel((crossbar + 5e-9, 0.4))  # what rounding leaves of a sum is nothing
+    first, fours = convolution.fours_and_noughts(0)
+    answers = np.maximum(reference.conv2d(first, crossbar[..., None, None]), 0).mean((1, 2, 3))
+    limit = next(limit for limit in np.sort(answers) if ((answers > limit) == fours).sum() == 170)
+    assert "170  ✗ at least 171" in failure(check.kernel, (crossbar, limit))
     assert "at most 5 rows and 5 columns" in failure(check.kernel, (np.zeros((6, 6)), 0))
     assert "is not (kernel, threshold)" in failure(check.kernel, (None, None))
 
@@ -535,6 +624,8 @@ def test_stack_design() -> None:
         "receptive field": 3 + 4 + 4 + 4,
         "places along a side": 9,
         "filters of the last layer": 32,
+        "fewest filters in a layer": 8,
+        "pixels skipped by strides": 0,
         "parameters": (27 * 8 + 8) + 2 * (72 * 8 + 8) + (72 * 32 + 32),
         "multiply-adds": 225 * 27 * 8 + 169 * 72 * 8 + 121 * 72 * 8 + 81 * 72 * 32,
     }
@@ -543,6 +634,9 @@ def test_stack_design() -> None:
     missed = failure(check.stack, [(15, 1, 32)])
     assert missed.count("✗") == 3
     assert "fewer places early" in missed
+    assert "what it drops" in failure(check.stack, [(15, 1, 1), (1, 1, 32)])
+    for skipping in ([(1, 2, 1), (8, 1, 32)], [(1, 2, 4), (5, 1, 4), (4, 1, 32)]):
+        assert "that nobody looks at" in failure(check.stack, skipping)
     assert "layer 2, (3, 1), is no (kernel, stride, filters)" in failure(
         check.stack, [(3, 1, 8), (3, 1)]
     )

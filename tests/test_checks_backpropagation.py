@@ -1,14 +1,16 @@
 """Problem set 4's checks: right answers pass, each usual mistake gets its own hint."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from cnncourse import checks as check
+from cnncourse import reference
 from cnncourse.checks.backpropagation import layers_to_judge, wandering_digits
-from cnncourse.checks.core import CheckFailed
+from cnncourse.checks.core import CheckFailed, Target
 
 # Right answers, number by number
 
@@ -123,6 +125,28 @@ def unstable(logits, labels):
     return -np.log(chances[rows, labels]).mean(), gradient / len(labels)
 
 
+def log_of_p(add: float = 0) -> tuple[str, Callable[..., Any]]:
+    def answer(logits, labels):
+        chances = softmax(logits - logits.max(1, keepdims=True))[np.arange(len(labels)), labels]
+        return -np.log(chances + add).mean(), loss_backward(logits, labels)[1]
+
+    return "loss_backward", answer
+
+
+def in_columns(logits, labels):
+    gradient = softmax(logits - logits.max(1, keepdims=True))
+    gradient[:, labels] -= 1
+    return loss_backward(logits, labels)[0], gradient / len(labels)
+
+
+def softmax_of_all(logits, labels):
+    powers = np.exp(logits - logits.max())
+    chances, rows = powers / powers.sum(), np.arange(len(labels))
+    loss = -np.log(chances[rows, labels]).mean()
+    chances[rows, labels] -= 1
+    return loss, chances / len(labels)
+
+
 def conv_by(change: Callable[..., Any] | None = None, **how: Any) -> tuple[str, Callable[..., Any]]:
     """Return the usual loop over places with one thing wrong."""
 
@@ -147,8 +171,26 @@ def checker(**how: Any) -> tuple[str, Callable[..., Any]]:
     return "agrees", lambda layer, x: agrees(layer, x, **how)
 
 
+def ones_in_front(layer, x):
+    """Compare what random numbers from behind give with the slopes of a plain sum."""
+    behind = np.random.default_rng(3).normal(size=layer.forward(x).shape)
+    slopes = np.empty(x.size)
+    for number in range(x.size):
+        moved = (np.arange(x.size) == number).reshape(x.shape) * 1e-4
+        slopes[number] = (layer.forward(x + moved) - layer.forward(x - moved)).sum() / 2e-4
+    return np.allclose(layer.backward(behind, x).ravel(), slopes)
+
+
 MISTAKES: dict[str, tuple[str, Callable[..., Any]]] = {
     "not the gradient that comes from behind": ("bent_backward", by_gradient),
+    "The sign of x decides, not that of the gradient": (
+        "bent_backward",
+        lambda g, x, slope: (np.where(g > 0, g, slope * g), bent_backward(g, x, slope)[1]),
+    ),
+    "x times what comes from behind": slope_of(lambda g, x, slope: (x * (x <= 0)).sum((0, 1, 2))),
+    "The sign of x decides in d_slope too": slope_of(
+        lambda g, x, slope: (g * x * (g <= 0)).sum((0, 1, 2))
+    ),
     "That is ReLU's": ("bent_backward", as_relu),
     "positive x say nothing about it": slope_of(lambda g, x, slope: (g * x).sum((0, 1, 2))),
     "so x is its own slope": slope_of(lambda g, x, slope: (g * (x <= 0)).sum((0, 1, 2))),
@@ -158,12 +200,24 @@ MISTAKES: dict[str, tuple[str, Callable[..., Any]]] = {
     "each has a slope of its own": slope_of(lambda g, x, slope: (g * x * (x <= 0)).sum()),
     "each image's gradient counts 1 / batch": loss_by(lambda loss, g, z, y: (loss, g * len(y))),
     "not a sum": loss_by(lambda loss, g, z, y: (loss * len(y), g * len(y))),
+    "The loss is the mean over the images": loss_by(lambda loss, g, z, y: (loss * len(y), g)),
+    "use [np.arange(batch), labels]": ("loss_backward", in_columns),
+    "p became 0, and its logarithm": log_of_p(),
+    "Adding 1e-12 to p": log_of_p(1e-12),
+    "Adding 1e-09 to p": log_of_p(1e-9),
+    "Each image has its own softmax": ("loss_backward", softmax_of_all),
     "These are the probabilities alone": loss_by(
         lambda loss, g, z, y: (loss, softmax(z - z.max(1, keepdims=True)) / len(y))
     ),
     "not the other way round": loss_by(lambda loss, g, z, y: (loss, -g)),
     "the logarithm of a probability is negative": loss_by(lambda loss, g, z, y: (-loss, g)),
     "exp of much": ("loss_backward", unstable),
+    "window first, then gradient": conv_by(
+        lambda dx, dk, db, g: (dx, dk.transpose(3, 0, 1, 2), db)
+    ),
+    "gradient first, then kernel": conv_by(
+        lambda dx, dk, db, g: (dx.transpose(1, 2, 3, 0), dk, db)
+    ),
     "A pixel under several windows": conv_by(images=True),
     "not the last one only": conv_by(kernel=True),
     "The stride is not used": conv_by(standing=True),
@@ -179,6 +233,10 @@ MISTAKES: dict[str, tuple[str, Callable[..., Any]]] = {
     "If ones come from behind": checker(behind=lambda size: np.ones(size)),
     "A fixed tolerance": checker(same=lambda one, two: np.abs(one - two).max() < 1e-5),
     "np.allclose has a fixed tolerance too": checker(same=np.allclose),
+    "measure against the largest slope": checker(
+        same=lambda one, two: np.allclose(one, two, atol=0, rtol=1e-3)
+    ),
+    "with the same gradient that you hand to backward": ("agrees", ones_in_front),
     "not sums or means": checker(
         same=lambda one, two: np.isclose(one.mean(), two.mean(), atol=0, rtol=1e-4)
     ),
@@ -193,6 +251,37 @@ MISTAKES: dict[str, tuple[str, Callable[..., Any]]] = {
 @pytest.mark.parametrize("hint", MISTAKES)
 def test_each_mistake_gets_its_hint(hint: str) -> None:
     assert hint in said(*MISTAKES[hint])
+
+
+def test_operands_of_tensordot_in_the_other_order_are_named_where_numpy_stops() -> None:
+    def answer(gradient, images, kernel, stride):
+        d_kernel = np.zeros(kernel.shape)
+        height, width = kernel.shape[:2]
+        d_kernel += np.tensordot(gradient[:, 0, 0], images[:, :height, :width], axes=(0, 0))
+        return conv_backward(gradient, images, kernel, stride)
+
+    assert "window first, then gradient" in said("conv_backward", answer)
+
+
+def test_ready_made_backward_passes_are_refused() -> None:
+    refused = "this function is ready-made"
+    assert refused in said("conv_backward", lambda *given: tuple(reference.conv2d_backward(*given)))
+    given = "loss_backward", lambda z, y: (reference.softmax_cross_entropy(z, y).mean(), z)
+    assert refused in said(*given)
+
+
+def test_step_that_does_not_come_back_exactly_is_named() -> None:
+    def back_and_forth(layer, x):
+        x += 1e-5
+        x -= 2e-5
+        x += 1e-5
+
+    text = said("agrees", back_and_forth)
+    assert "keep the old number and put it back" in text
+    assert "e-1" in text.partition("The largest change")[2]
+    left = said("agrees", lambda layer, x: x.__iadd__(1e-5))
+    assert "1e-05" in left
+    assert "keep the old number" not in left
 
 
 def test_turned_kernel_is_named_where_it_shows() -> None:
@@ -221,6 +310,52 @@ def dense_alone(images, labels):
 
 def read_by(params, images):
     return images.reshape(len(images), -1) @ params["weights"]
+
+
+def test_learner_that_hides_what_it_has_learnt_is_refused() -> None:
+    hidden = {}
+
+    def hide(images, labels):
+        hidden.update(dense_alone(images, labels))
+        return {"nothing": np.zeros(3)}
+
+    def centred(images):
+        rows = images.any(2).argmax(1)[:, 0], images.any(1).argmax(1)[:, 0]
+        return np.array(
+            [
+                np.roll(x, (-down, -right), (0, 1))
+                for x, down, right in zip(images, *rows, strict=True)
+            ]
+        )
+
+    def train(images, labels):
+        return hide(centred(images), labels)
+
+    text = said("learner", (train, lambda params, images: read_by(hidden, centred(images))))
+    assert "even if all parameters are 0" in text
+    assert "function" not in text.partition("0:")[0]
+
+
+def test_learner_names_nan_and_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    nan = (lambda images, labels: {"weights": np.full((144, 10), np.nan)}, read_by)
+    assert "the step is too large" in said("learner", nan)
+    times = iter([0.0, 12.0, 0.0, 12.0])
+    monkeypatch.setattr(
+        "cnncourse.checks.backpropagation.time", SimpleNamespace(thread_time=lambda: next(times))
+    )
+    text = said("learner", (dense_alone, read_by))
+    assert "≈ 12.000  ✗ at most 10" in text
+    assert "Fewer epochs" in text
+
+
+def test_target_says_in_its_own_words_that_time_is_over() -> None:
+    def endless():
+        while True:
+            pass
+
+    with pytest.raises(CheckFailed) as failure:
+        Target("learner", lambda design: design(), {}, seconds=0.1, too_slow="stopped")(endless)
+    assert str(failure.value).startswith("✗ learner: stopped")
 
 
 def test_dense_layer_alone_misses_the_learner_s_target() -> None:

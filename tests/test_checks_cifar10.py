@@ -35,6 +35,27 @@ def test_decode_records_takes_the_librarys_own_arithmetic_and_a_loop():
     check.decode_records(by_loop, seed=1)
 
 
+def decoded(content, height, width, label_bytes):
+    records = content.reshape(-1, label_bytes + 3 * height * width)
+    planes = records[:, label_bytes:].reshape(-1, 3, height, width)
+    return planes.transpose(0, 2, 3, 1), records[:, label_bytes - 1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (lambda *inputs: decoded(*inputs)[::-1], "Images first, then labels"),
+        (
+            lambda *inputs: (decoded(*inputs)[0], decoded(*inputs)[1][:, None]),
+            "labels are [n], one for each image",
+        ),
+        (lambda c, height, width, n: decoded(c, height, width, 1), "A record has label_bytes +"),
+    ],
+)
+def test_decode_records_names_the_mistake(wrong, hint):
+    assert hint in complaint(check.decode_records, wrong)
+
+
 # cut_and_paste
 
 
@@ -49,6 +70,7 @@ def pasting(
     one_place=False,
     own=None,
     square=None,
+    targets=None,
 ):
     def cut_and_paste(images, labels, size, classes, random):
         random = random if own is None else own()
@@ -62,9 +84,21 @@ def pasting(
             moved = np.roll(cut(images, result), shift, axis=2)
             result[i, rows, columns, channels] = moved[partners[i], rows, columns, channels]
         eye, part = np.eye(classes), share(size, height, width)
+        if targets:
+            return result, targets(labels, partners, eye, part)
         return result, (1 - part) * eye[labels] + part * eye[labels[partners]]
 
     return cut_and_paste
+
+
+def assigned(labels, partners, eye, part):
+    result = (1 - part) * eye[labels]
+    result[np.arange(len(labels)), labels[partners]] = part
+    return result
+
+
+def whole_numbers(labels, partners, eye, part):
+    return ((1 - part) * eye[labels] + part * eye[labels[partners]]).astype(int)
 
 
 def test_cut_and_paste_takes_other_ways():
@@ -118,6 +152,24 @@ def test_cut_and_paste_takes_other_ways():
         ),
         (pasting(partner=lambda n, random: np.full(n, random.integers(n))), "of 300 images"),
         (pasting(partner=lambda n, random: np.roll(np.arange(n), 1)), "the same neighbour"),
+        (pasting(targets=assigned), "add to the target, do not assign"),
+        (pasting(targets=whole_numbers), "whole numbers; make the array float"),
+        (
+            pasting(place=lambda high, random: min(high, random.integers(0, high + 3))),
+            "every place is equally likely",
+        ),
+        (
+            pasting(partner=lambda n, random: random.integers(0, n - 1, n)),
+            "image 0 of 2 never has image 1 as its partner",
+        ),
+        (
+            pasting(partner=lambda n, random: (np.arange(n) + random.integers(1, n, n)) % n),
+            "image 0 of 2 never has image 0 as its partner",
+        ),
+        (
+            pasting(place=lambda high, random: random.integers(0, high)),
+            "There is one place left, row 0: integers(height - size + 1)",
+        ),
         (pasting(one_place=True), "the same place in all images"),
         (
             pasting(place=lambda high, random: random.integers(0, max(high, 1))),
@@ -134,7 +186,9 @@ def test_cut_and_paste_takes_other_ways():
     ],
 )
 def test_cut_and_paste_names_the_mistake(wrong, hint):
-    assert hint in complaint(check.cut_and_paste, wrong)
+    text = complaint(check.cut_and_paste, wrong)
+    assert hint in text
+    assert "e+00" not in text  # no long arrays
 
 
 # train_until
@@ -142,7 +196,7 @@ def test_cut_and_paste_names_the_mistake(wrong, hint):
 
 def until(copy=lambda weights: [array.copy() for array in weights], late=0, start=np.inf, last=0):
     def train_until(weights, epoch, loss_of, patience, epochs):
-        best, lowest, losses = copy(weights), start, []
+        best, lowest, losses, found = copy(weights), start, [], 0
         while len(losses) < epochs:
             epoch(weights)
             losses.append(loss_of(weights))
@@ -150,8 +204,6 @@ def until(copy=lambda weights: [array.copy() for array in weights], late=0, star
                 lowest = losses[0]
             if losses[-1] < lowest:
                 best, lowest, found = copy(weights), losses[-1], len(losses)
-            elif not np.isfinite(losses).any():
-                found = 0
             if len(losses) - found >= patience + late:
                 break
         return (weights if last else best), losses
@@ -183,6 +235,46 @@ def test_train_until_names_the_mistake(wrong, hint):
     assert hint in complaint(check.train_until, wrong)
 
 
+def counting_with(better, counts=lambda loss: True, lowest=np.inf, none=False):
+    def train_until(weights, epoch, loss_of, patience, epochs):
+        best, least, losses, bad = None if none else [np.copy(a) for a in weights], lowest, [], 0
+        while len(losses) < epochs and bad < patience:
+            epoch(weights)
+            losses.append(loss_of(weights))
+            if better(losses[-1], least):
+                best, least, bad = [np.copy(a) for a in weights], losses[-1], 0
+            elif counts(losses[-1]):
+                bad += 1
+        return best, losses
+
+    return train_until
+
+
+def handed_on(weights, epoch, loss_of, patience, epochs):
+    weights = epoch(weights)
+    return weights, [loss_of(weights)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (counting_with(lambda loss, least: not loss >= least), "nan >= best is false too"),
+        (
+            counting_with(lambda loss, least: loss < least, lambda loss: loss == loss),
+            "An epoch with nan is one without a new best: it counts.",
+        ),
+        (counting_with(lambda loss, least: loss < least, lowest=100), "begin with infinity"),
+        (counting_with(lambda loss, least: loss < least, none=True), "give back the start weights"),
+        (lambda *inputs: (until()(*inputs)[0], 1.0), "losses is a list, every epoch's loss"),
+        (handed_on, "train_until: epoch returns nothing; it changes weights in place"),
+    ],
+)
+def test_train_until_names_a_mistake_with_nan_or_in_the_call(wrong, hint):
+    text = complaint(check.train_until, wrong)
+    assert hint in text
+    assert "It is called as" not in text
+
+
 @pytest.mark.parametrize("hint", cifar10.ENDINGS.slips)
 def test_each_way_of_ending_has_its_own_hint(hint):
     text = complaint(cifar10.ENDINGS, cifar10.ENDINGS.slips[hint])
@@ -208,6 +300,39 @@ def test_most_confused_takes_sklearns_matrix():
     check.most_confused(answer)
     for seed in range(5):
         check.most_confused(answer, seed=seed)
+
+
+def by_table(table):
+    def answer(labels, answers, classes):
+        shares = table(confusion_matrix(labels, answers, labels=range(classes)).astype(float))
+        return np.unravel_index(np.triu(shares + shares.T, 1).argmax(), shares.shape)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("table", "hint"),
+    [
+        (
+            lambda m: (m + m.T) / np.maximum(m.sum(1) + m.sum(1)[:, None], 1),
+            "by the images of both",
+        ),
+        (lambda m: m / m.sum(1, keepdims=True), "0 / 0 is nan"),
+        (lambda m: m / m.sum(1), "keepdims=True divides the rows"),
+        (
+            lambda m: np.minimum(m, 1) / np.maximum(np.minimum(m, 1).sum(1, keepdims=True), 1),
+            "counts a repeated pair once: np.add.at",
+        ),
+        (
+            lambda m: np.where(m.sum(1) * m.sum(1)[:, None], m, -9) / m.sum(1).clip(1)[:, None],
+            "others may be called it",
+        ),
+    ],
+)
+def test_most_confused_names_the_mistake(table, hint):
+    text = complaint(check.most_confused, by_table(table))
+    assert hint in text
+    assert "array(" not in text.split("Result")[1]
 
 
 # small_photo_network
@@ -246,6 +371,8 @@ def test_small_photo_network_asks_less_of_the_offline_pictures():
     ("design", "hint"),
     [
         (None, "is still None"),
+        ((flat, None), "learning_rate is still None; set a number such as 0.001"),
+        ((lambda kept=[]: kept[0] if kept else kept.append(flat()) or kept[0], 0.1), "twice"),
         (flat, "is not (new_model, learning_rate)"),
         ((3, 0.1), "new_model is no function"),
         ((lambda: 3, 0.1), "returns int, which is no Keras model"),
@@ -253,3 +380,21 @@ def test_small_photo_network_asks_less_of_the_offline_pictures():
 )
 def test_small_photo_network_says_what_it_wants(few_photographs, design, hint):
     assert hint in complaint(check.small_photo_network, design)
+
+
+def test_small_photo_network_blames_the_running_mean_only_where_it_is_slow():
+    for momentum, where in ((0.99, "Lesson 13, section 3"), (0.9, "learns by heart")):
+        figures = {"training accuracy, last epoch": 0.93, "test accuracy": 0.69}
+        assert where in cifar10._accuracy_hint(figures | {cifar10.MOMENTUM: momentum})
+    assert "learns by heart" in cifar10._accuracy_hint(figures)
+
+
+def test_small_photo_network_shows_the_momentum(few_photographs):
+    import keras
+
+    def normalised():
+        inner = keras.Sequential([keras.layers.Flatten(), keras.layers.BatchNormalization()])
+        return keras.Sequential([keras.Input((32, 32, 3)), inner, keras.layers.Dense(2)])
+
+    text = complaint(check.small_photo_network, (normalised, 1e-9))
+    assert "momentum of batch normalisation  ≈ 0.990" in text

@@ -86,7 +86,7 @@ def test_moved_makes_keras_compute_what_channels_first_does():
         ),
         (move(conv=np.transpose), "plain .T turns all axes round"),
         (move(conv=lambda k: k.transpose(2, 3, 0, 1)), "filters before channels"),
-        (move(hidden=lambda k, *rest: k.T), "The hidden kernel is only transposed"),
+        (move(hidden=lambda k, *rest: k.T), "still stand in the order filter, row, column"),
         (
             move(
                 hidden=lambda k, f, h, w: (
@@ -96,8 +96,8 @@ def test_moved_makes_keras_compute_what_channels_first_does():
             "rows come first",
         ),
         (move(hidden=lambda k, *rest: k.reshape(-1, len(k))), "units are mixed with its inputs"),
-        (move(out=lambda k: k), "another result in [4]"),
-        (move(hidden=lambda k, *rest: k), "in [2]"),
+        (move(out=lambda k: k), "Rows and columns of out's kernel"),
+        (move(hidden=lambda k, *rest: k), "in hidden_kernel"),
     ],
 )
 def test_moved_names_the_mistake(wrong, hint):
@@ -120,6 +120,7 @@ def network(
     last=None,
     filters=6,
     shortcut=True,
+    over=layers.GlobalAveragePooling2D,
 ):
     def new_model(height, width, channels, classes):
         inputs = keras.Input((height, width, channels))
@@ -130,7 +131,7 @@ def network(
         f = layers.Conv2D(filters, 3, strides=strides, padding=padding, activation=third)(
             layers.Concatenate()(pooled)
         )
-        g = layers.GlobalAveragePooling2D()(f)
+        g = over()(f)
         return keras.Model(inputs, layers.Dense(classes, activation=last)(g))
 
     return new_model
@@ -156,7 +157,9 @@ def test_new_model_takes_a_right_one():
         (network(padding="same"), "it is VALID"),
         (network(strides=1), "stride is 1"),
         (network(last="softmax"), "ends in a softmax"),
-        (network(filters=5), "its weights have shapes"),
+        (network(filters=5), "row f's kernel is (3, 3, 8, 5), (3, 3, 8, 6) is wanted"),
+        (network(over=layers.Flatten), "(6, 3) is wanted: g gives 6 numbers"),
+        (network(over=layers.GlobalMaxPooling2D), "Row g is the mean"),
         (lambda *sizes: network(), "return the keras.Model"),
     ],
 )
@@ -170,9 +173,12 @@ def test_new_model_names_the_mistake(wrong, hint):
 def finder(differ, pick=0, shapes=True):
     def first_difference(ours, theirs, images):
         found = []
-        for layer, other in zip(ours.layers, theirs.layers, strict=True):
-            one = np.array(keras.Model(ours.inputs, layer.output)(images))
-            two = np.array(keras.Model(theirs.inputs, other.output)(images))
+        given = [
+            keras.Model(model.input, [layer.output for layer in model.layers])(images)
+            for model in (ours, theirs)
+        ]
+        for layer, *outputs in zip(ours.layers, *given, strict=True):
+            one, two = map(np.array, outputs)
             if (shapes and one.shape != two.shape) or differ(one, two):
                 found.append(layer.name)
         return found[pick] if found else None
@@ -196,8 +202,25 @@ def test_first_difference_takes_a_right_one():
         (finder(lambda one, two: (one != two).any()), "rounding alone"),
         (finder(relative, pick=-1), "the first one is to blame"),
         (lambda ours, theirs, images: None, "Nothing is found"),
-        (finder(relative, shapes=False), "operands could not be broadcast"),
-        (finder(lambda one, two: (one - two).max() > 1e-4 * np.abs(one).max()), "another value"),
+        (finder(relative, shapes=False), "Compare the shapes first"),
+        (finder(lambda one, two: (one - two).max() > 1e-4 * np.abs(one).max()), "absolute value"),
+        (finder(lambda one, two: np.abs(one - two).mean() > 1e-4 * np.abs(one).max()), "averaged"),
+        (
+            finder(lambda one, two: abs(one.sum() - two.sum()) > 1e-4 * np.abs(one).max()),
+            "The sums are compared",
+        ),
+        (
+            finder(lambda one, two: np.abs(one - two)[0].max() > 1e-4 * np.abs(one).max()),
+            "Is only the first image compared",
+        ),
+        (
+            finder(lambda one, two: np.abs(one - two).max() > 1e-4 * one.max()),
+            "where all are below 0",
+        ),
+        (finder(lambda one, two: np.abs(one - two).max() > 1e-4 * one.std()), "too small"),
+        (finder(lambda one, two: np.abs(one - two).max() > 5e-4 * np.abs(one).max()), "too large"),
+        (finder(lambda one, two: not np.allclose(one, two)), "an allowance of its own"),
+        (lambda ours, theirs, images: ours.layers[0](images), "it cannot be called"),
     ],
 )
 def test_first_difference_names_the_mistake(wrong, hint):
@@ -215,24 +238,32 @@ def norm(
     start="ones",
     kept=True,
     trainable=True,
+    default=1e-6,
+    gain=True,
+    passes=True,
+    whole=True,
+    ones=lambda shape: shape[-1:],
 ):
     class RMSNorm(layers.Layer):
-        def __init__(self, epsilon=1e-6, **kwargs):
-            super().__init__(**kwargs)
+        def __init__(self, epsilon=default, **kwargs):
+            super().__init__(**kwargs if passes else {})
             self.epsilon = epsilon
 
         def build(self, input_shape):
             self.gain = self.add_weight(
-                shape=(input_shape[-1],), initializer=start, trainable=trainable
+                shape=ones(input_shape), initializer=start, trainable=trainable
             )
 
         def call(self, inputs):
             if centre:
                 inputs = inputs - keras.ops.mean(inputs, axis=-1, keepdims=True)
             squares = mean(inputs**2, axis=axis, keepdims=True)
-            return self.gain * inputs / root(squares, self.epsilon)
+            normed = inputs / root(squares, self.epsilon)
+            return self.gain * normed if gain else normed
 
         def get_config(self):
+            if not whole:
+                return {"epsilon": self.epsilon}
             return super().get_config() | ({"epsilon": self.epsilon} if kept else {})
 
     return RMSNorm
@@ -241,6 +272,15 @@ def norm(
 def test_rms_norm_takes_a_right_layer():
     check.rms_norm(norm())
     check.rms_norm(norm(), seed=4)
+
+
+def test_rms_norm_says_which_method_is_not_written():
+    class RMSNorm(norm()):
+        def call(self, inputs):
+            raise NotImplementedError
+
+    assert "not written yet" in complaint(check.rms_norm, RMSNorm)
+    assert "in call" in complaint(check.rms_norm, RMSNorm)
 
 
 @pytest.mark.parametrize(
@@ -257,8 +297,15 @@ def test_rms_norm_takes_a_right_layer():
         (norm(start="zeros"), "The gain starts at 0"),
         (norm(kept=False), "After loading, epsilon is another"),
         (norm(trainable=False), "0 trainable weights"),
-        (lambda epsilon: 1, "is no layer"),
-        (lambda: None, "called as RMSNorm(epsilon=0.5)"),
+        (norm(mean=np.mean), "use keras.ops"),
+        (norm(root=lambda s, e: np.sqrt(s + e)), "use keras.ops"),
+        (norm(gain=False), "is it multiplied in `call`?"),
+        (norm(default=1e-3), "RMSNorm() has another epsilon"),
+        (norm(passes=False), "hand **kwargs on"),
+        (norm(whole=False), "super().get_config()"),
+        (norm(ones=lambda shape: shape[1:]), "one number per channel, (2,), is wanted"),
+        (lambda epsilon=1, name="": 1, "is no layer"),
+        (lambda: None, "called as RMSNorm(epsilon=0.5, name='norm')"),
     ],
 )
 def test_rms_norm_names_the_mistake(wrong, hint):
@@ -272,9 +319,24 @@ def test_small_model_measures_and_says_what_is_missing(monkeypatch):
     def plainest():
         return keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(10)])
 
-    monkeypatch.setattr("cnncourse.checks.keras_equality.STEPS", 2)
+    monkeypatch.setattr("cnncourse.checks.keras_equality.STEPS", 20)
     text = complaint(check.small_model, plainest)
     assert "650  ✗ at most 600" in text
     assert "It sees too little" in text
     assert "without brackets" in complaint(check.small_model, plainest())
+
+    def dead():
+        start = keras.initializers.Constant(-99)
+        hidden = layers.Dense(2, "relu", True, start, start)
+        return keras.Sequential(
+            [keras.Input((8, 8, 1)), layers.Flatten(), hidden, layers.Dense(10)]
+        )
+
+    assert "ReLUs can die" in complaint(check.small_model, dead)
+
+    def softmax():
+        model = plainest()
+        return keras.Model(model.inputs, layers.Softmax()(model.outputs[0]))
+
+    assert "ends in softmax; logits" in complaint(check.small_model, softmax)
     assert "gives 10 logits" in complaint(check.small_model, lambda: layers.Dense(10))

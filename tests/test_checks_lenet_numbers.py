@@ -99,6 +99,32 @@ def largest_batch(
     return max(int(np.floor(room / each)), 0)
 
 
+def walked_back(
+    size: int,
+    layers: list[tuple[int, int, str]],
+    place: int,
+    clip: str = "map",
+    fewest: int = 0,
+    backwards: bool = True,
+    share: int = 2,
+) -> tuple[int, int]:
+    """Go back layer by layer, as the task says; the keywords make it wrong."""
+    given, numbers = [], size
+    for kernel, stride, padding in layers:
+        places, zeros = (numbers - kernel) // stride + 1, 0
+        if padding == "SAME":
+            places = ceil(numbers / stride)
+            zeros = max((places - 1) * stride + kernel - numbers, fewest) // share
+        given.append((kernel, stride, zeros, numbers if clip == "map" else size))
+        numbers = places
+    first = last = place
+    for kernel, stride, zeros, end in given[::-1] if backwards else given:
+        first, last = first * stride - zeros, last * stride - zeros + kernel - 1
+        if clip != "once":
+            first, last = max(first, 0), min(last, end - 1)
+    return max(first, 0), min(last, size - 1)
+
+
 ANSWERS = {
     "layer_table": layer_table,
     "pixels_seen": pixels_seen,
@@ -142,6 +168,10 @@ def changed(row: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     return answer
 
 
+def walk(**how: Any) -> tuple[str, Callable[..., Any]]:
+    return "pixels_seen", lambda *given: walked_back(*given, **how)
+
+
 MISTAKES: dict[str, tuple[str, Callable[..., Any]]] = {
     "The biases are forgotten": ("layer_table", lambda *given: layer_table(*given, bias=0)),
     "not at the pixels of its input": (
@@ -169,6 +199,18 @@ MISTAKES: dict[str, tuple[str, Callable[..., Any]]] = {
         "layer_table",
         lambda *given: layer_table(*given, padding_used=False),
     ),
+    "A shape is always a tuple": (
+        "layer_table",
+        changed(lambda layer, row: (row[0] if len(row[0]) > 1 else row[0][0], *row[1:])),
+    ),
+    "The shape is (height, width, ...)": (
+        "layer_table",
+        changed(lambda layer, row: ((*row[0][1::-1], *row[0][2:]), *row[1:])),
+    ),
+    "keep the range inside *that* map": walk(clip="image"),
+    "there are no zeros, not −1": walk(fewest=-1),
+    "Begin with the last layer": walk(backwards=False),
+    "Half of the zeros go before": walk(share=1),
     "walked in the order of the network": (
         "pixels_seen",
         lambda size, layers, place: pixels_seen(99, layers[::-1], place),
@@ -214,13 +256,37 @@ def test_each_mistake_gets_its_hint(hint: str) -> None:
     assert hint in said(*MISTAKES[hint])
 
 
+@pytest.mark.parametrize("how", [{"clip": "image"}, {"clip": "once"}, {"fewest": -1}])
+def test_pixels_of_a_wrong_walk_are_found_out_by_the_teacher_too(how: dict[str, Any]) -> None:
+    check.pixels_seen(walked_back)
+    check.pixels_seen(walked_back, seed=302)
+    for seed in (302, 5, 6):
+        with pytest.raises(CheckFailed, match=r"not only inside|not −1"):
+            check.pixels_seen(walk(**how)[1], seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda row: ((0, *row[0][1:]), *row[1:]), "another result in row 0: the shape\n"),
+        (lambda row: (row[0], -1, row[2]), "another result in row 0: the parameters\n"),
+        (lambda row: (*row[:2], -1), "another result in row 0: the multiply-adds\n"),
+        (lambda row: row[:2], "2 results, where 3 are wanted in row 0\n"),
+    ],
+)
+def test_table_names_row_and_column(change: Callable[[Any], Any], place: str) -> None:
+    assert place in said("layer_table", changed(lambda layer, row: change(row)))
+
+
 def test_network_figures_say_what_is_wrong_with_a_layer() -> None:
     with pytest.raises(ValueError, match=r'layer 2, .*put \("flatten",\) before it'):
         network_figures([("conv", 2, 5, 3, "SAME"), ("dense", 10)])
     with pytest.raises(ValueError, match=r"layer 2, .*: a conv takes maps; put it before"):
         network_figures([("flatten",), ("conv", 2, 5, 3, "SAME"), ("dense", 10)])
-    with pytest.raises(ValueError, match="is far too large: 10,045,440 multiply-adds"):
+    with pytest.raises(ValueError, match=r"the network is .*: 10,045,440 multiply-adds \(1.*t\)$"):
         network_figures(LENET)
+    with pytest.raises(ValueError, match="padding 'SAME'"):
+        network_figures([("conv", 2, 30, 1, "VALID"), ("dense", 10)])
     with pytest.raises(ValueError, match="ten logits"):
         network_figures([("flatten",)])
 
@@ -232,3 +298,16 @@ def test_small_design_that_lets_little_through_misses_the_target() -> None:
     text = str(failure.value)
     assert "Too little of the digit comes through" in text
     assert text.count("✗") == 2  # the headline's and the share's
+
+
+def test_small_network_warns_of_a_hidden_dense_layer() -> None:
+    hidden = [("conv", 4, 7, 4, "SAME"), ("flatten",), ("dense", 8), ("dense", 10)]
+    assert "random here as well; leave it out" in said("small_network", hidden)
+    assert "random here" not in said("small_network", [*hidden[:2], hidden[3]])
+
+
+def test_narrow_design_that_passes_passes_the_teacher_s_trial_too() -> None:
+    """Of some thirty designs that were measured at 0.85 and more, this is the worst: 0.843."""
+    narrow = ("conv", 3, 9, 2, "VALID"), ("conv", 10, 9, 2, "SAME"), ("flatten",), ("dense", 10)
+    for part in (0, 1):
+        check.small_network(list(narrow), part=part)

@@ -40,6 +40,12 @@ def test_step_bytes_takes_a_count_layer_by_layer():
     check.step_bytes(counted, seed=1)
 
 
+@pytest.mark.parametrize("hint", memory.step_bytes.slips)
+def test_each_way_of_counting_bytes_has_its_own_hint(hint):
+    text = complaint(memory.step_bytes, memory.step_bytes.slips[hint])
+    assert text.endswith(f"Hint\n    {hint}")
+
+
 def test_step_bytes_are_those_of_the_plan():
     network = NETWORKS["mnist-lenet-keras"]
     kinds = {"c": "conv", "p": "pool", "f": "flatten", "d": "dense"}
@@ -79,6 +85,8 @@ def test_channel_statistics_takes_welfords_way():
     [
         (lambda batches: in_one_pass([np.concatenate(list(batches))]), "the same array"),
         (lambda batches: in_one_pass([next(batches)]), "Only the first batch"),
+        (lambda batches: in_one_pass([batch.copy() for batch in batches]), "keeps all batches"),
+        (lambda batches: (in_one_pass(batches)[0], in_one_pass(batches)), "The batches come once"),
         (lambda batches, size: None, "called as channel_statistics(batches)"),
     ],
 )
@@ -140,7 +148,7 @@ def one_by_one(fits):
     ("wrong", "hint"),
     [
         (one_by_one, "double while it fits"),
-        (searched(ask_again=True), "Ask no batch twice"),
+        (searched(ask_again=True), "enough; ask no batch twice"),
         (searched(step=4), "never try more than twice"),
         (searched(give=lambda low, high: high), "the smallest that does not fit"),
         (searched(give=lambda low, high: low - 1), "off by one"),
@@ -170,6 +178,12 @@ def alive(sizes, lengths):
 def test_alive_in_blocks_takes_running_sums():
     check.alive_in_blocks(alive)
     check.alive_in_blocks(alive, seed=1)
+
+
+@pytest.mark.parametrize("hint", check.alive_in_blocks.slips)
+def test_each_way_of_counting_blocks_has_its_own_hint(hint):
+    text = complaint(check.alive_in_blocks, check.alive_in_blocks.slips[hint])
+    assert text.endswith(f"Hint\n    {hint}")
 
 
 def test_equal_layers_are_the_lessons_formula():
@@ -204,6 +218,7 @@ def by_the_root(sizes):
         (lambda sizes: [1] * len(sizes), "are possible"),
         (lambda sizes: [len(sizes) + 1], "add up to 2, for 1 layers"),
         (lambda sizes: [len(sizes), 0], "add up to"),
+        (lambda sizes: list(np.cumsum(by_trying_all(sizes)))[:-1], "Are these places?"),
         (lambda sizes: [0.5] * 2, "whole numbers"),
         (lambda sizes: 3, "whole numbers"),
     ],
@@ -233,10 +248,15 @@ def test_network_figures_by_hand():
 @pytest.mark.parametrize(
     ("design", "hint"),
     [
-        (NETWORKS["cifar10-lenet-keras"].layers, "a pooling keeps what it was given"),
+        (NETWORKS["cifar10-lenet-keras"].layers, "A pooling keeps what it was given"),
         ([Conv(8, 3, 2), *LEAN[1:]], "What a narrow layer does not let through"),
         ([Conv(32, 4, 4), Conv(64, 3), *LEAN[4:]], "makes every later kernel reach further"),
-        ([MaxPool(4, 4), Conv(64, 5, 2), *LEAN[4:]], "leaves a quarter of the places"),
+        ([MaxPool(2, 2), *LEAN], "leaves a quarter of the places"),
+        ([MaxPool(29, 4), *[Conv(64, 2)] * 4, *LEAN[4:]], "windows of 2 or 3"),
+        ([Conv(16, 28, 4), *[Conv(64, 2)] * 3, *LEAN[4:]], "kernels from 2 to 7"),
+        ([*LEAN[:4], Conv(64, 1), *LEAN[4:]], "kernels from 2 to 7"),
+        ([Conv(16, 3, 4), *[Conv(64, 3)] * 4, *LEAN[4:]], "its stride leaves pixels out"),
+        ([*LEAN[:5], Dense(1), Dense(10, None)], "10 units at least"),
         (LEAN[:4], "does not end in Dense(10, None)"),
         ([*LEAN[:4], Dense(10, None)], "do not fit together"),
         ([(16, 3, 2)], "is no list of Conv"),

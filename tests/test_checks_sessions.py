@@ -46,6 +46,16 @@ def plan(
     return new_plan
 
 
+def subtracts_without_axes():
+    graph = tf.Graph()
+    with graph.as_default():
+        images = tf1.placeholder(tf.float32, [None, None, None], name="images")
+        factor = tf1.placeholder_with_default(1.0, [], name="gain")
+        mean = tf.reduce_mean(images, axis=[1, 2], name="mean")
+        tf.multiply(tf.subtract(images, mean, name="centred"), factor, name="result")
+    return graph
+
+
 def outside_of_any_graph():
     tf1.placeholder(tf.float32, [None], name="images")
 
@@ -67,7 +77,10 @@ def test_new_plan_takes_a_right_one():
             plan(gain=lambda: tf1.placeholder(tf.float32, [], name="gain")),
             "You must feed a value for placeholder tensor 'gain'",
         ),
-        (plan(gain=lambda: tf.constant(1.0)), "no node is named 'gain'"),
+        (plan(gain=lambda: tf.constant(1.0)), 'Give the operation name="gain"'),
+        (plan(gain=lambda: tf.constant(1.0, name="GAIN")), "letters large or small"),
+        (subtracts_without_axes, "give it two axes of size 1"),
+        (plan(mean_of=lambda x: np.mean(x, axis=(1, 2))), "use tf.… in place of np.…"),
         (tf.Graph, "no node is named 'mean'"),
         (outside_of_any_graph, "not compatible with eager execution"),
         (lambda: None, "it has to return the tf.Graph"),
@@ -87,6 +100,7 @@ def metric(
     of=lambda labels, predicted: labels,
     per_batch=False,
     value_adds=False,
+    equal=tf.equal,
 ):
     def found_by_class(labels, predicted, classes):
         def counter(name):
@@ -97,7 +111,13 @@ def metric(
 
         found, seen = counter("found"), counter("seen")
         hit = (
-            tf.one_hot(labels, classes) * tf.cast(tf.equal(labels, predicted), tf.float32)[:, None]
+            tf.one_hot(labels, classes)
+            * tf.cast(
+                tf.fill(tf.shape(labels), value)
+                if isinstance(value := equal(labels, predicted), bool)
+                else value,
+                tf.float32,
+            )[:, None]
         )
         hits = tf.reduce_sum(hit, axis=0)
         cases = tf.reduce_sum(tf.one_hot(of(labels, predicted), classes), axis=0)
@@ -133,6 +153,8 @@ def test_found_by_class_takes_right_answers():
     ("wrong", "hint"),
     [
         (metric(add=tf1.assign), "Only the last batch counts"),
+        (metric(equal=lambda one, other: one is other), "All shares are 0"),
+        (metric(equal=lambda one, other: np.asarray(one)), "use tf.… in place of np.…"),
         (metric(per_batch=True), "The batches' shares are averaged"),
         (metric(of=lambda labels, predicted: predicted), "divide by how often it is the label"),
         (metric(divide=tf.divide), "not finite"),
@@ -156,12 +178,13 @@ def carrier(
     late=False,
     returned=lambda name, prefix: name,
     careful=True,
+    variables=tf1.global_variables,
 ):
     def carry_over(session, path, prefix):
         there = {name: list(shape) for name, shape in tf1.train.list_variables(path)}
         fitting = {
             named(v.op.name, prefix): v
-            for v in tf1.global_variables()
+            for v in variables()
             if named(v.op.name, prefix) in there
             and (not shapes or there[named(v.op.name, prefix)] == v.shape.as_list())
         }
@@ -174,6 +197,11 @@ def carrier(
         return sorted(returned(v.op.name, prefix) for v in fitting.values())
 
     return carry_over
+
+
+def takes_bare_names_too(session, path, prefix):
+    there = {name for name, _ in tf1.train.list_variables(path)}
+    return carrier(named=lambda n, p: p + n if p + n in there else n)(session, path, prefix)
 
 
 def test_carry_over_takes_a_right_one():
@@ -189,6 +217,8 @@ def test_carry_over_takes_a_right_one():
         (carrier(named=lambda name, prefix: name), "begin with the prefix"),
         (carrier(returned=lambda name, prefix: f"{name}:0"), "end in ':0'"),
         (carrier(returned=lambda name, prefix: prefix + name), "return those of the graph"),
+        (carrier(variables=tf1.trainable_variables), "Only the trainable variables come back"),
+        (takes_bare_names_too, "only names that begin with it count"),
         (carrier(shapes=False), "The shapes have to agree, too"),
         (carrier(careful=False), "No variables to save"),
     ],
@@ -209,14 +239,18 @@ def port(
     train_bias=True,
     graph=tf.Graph,
     asking=1.0,
+    reuse=True,
 ):
     def train_and_ask(images, labels, test_images, start, steps, batch_size, rate, keep_prob):
         def network(values, keep):
             for name in ("hidden", "logits"):
                 with tf1.variable_scope(f"{scope}/{name}", reuse=tf1.AUTO_REUSE):
                     begin = tf1.constant_initializer(start[name])
-                    kernel = tf1.get_variable("kernel", start[name].shape, initializer=begin)
                     zeros = tf1.zeros_initializer()
+                    if not reuse:
+                        kernel = tf.Variable(start[name], name="kernel")
+                    else:
+                        kernel = tf1.get_variable("kernel", start[name].shape, initializer=begin)
                     bias = tf1.get_variable("bias", start[name].shape[1:], initializer=zeros)
                 values = values @ kernel + bias
                 if name == "hidden":
@@ -259,7 +293,8 @@ def test_train_and_ask_takes_a_right_port():
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [
-        (port(drop=lambda values, keep: tf.nn.dropout(values, keep)), "train_and_ask"),
+        (port(drop=lambda values, keep: tf.nn.dropout(values, keep)), "everything was dropped"),
+        (port(reuse=False), "made new variables"),
         (port(drop=lambda values, keep: values), "drops nothing in training"),
         (
             port(drop=lambda values, keep: tf.nn.dropout(values, rate=1 - keep) * keep),
@@ -305,6 +340,23 @@ def test_model_fn_sees_what_is_random_outside_of_training(monkeypatch):
     assert "share answered" in text
     text = complaint(check.model_fn, partial(linear, sure=lambda best: best))
     assert "give True or False for each image" in text
+
+
+def test_model_fn_says_what_comes_first(monkeypatch):
+    monkeypatch.setattr("cnncourse.checks.sessions.TRAINING_STEPS", 2)
+    text = complaint(check.model_fn, partial(linear, sure=lambda best: best < 0))
+    assert text.count("First the network: 0.") == 1
+    assert "lower limit" not in text
+
+    def loss_first(features, labels, mode):
+        tf1.losses.sparse_softmax_cross_entropy(labels, tf.reshape(features, [-1, 64]))
+        return linear(features, labels, mode)
+
+    text = complaint(check.model_fn, loss_first)
+    assert "(mode 'infer': there are no labels; return before the loss)" in text
+    assert "<function" not in text
+    text = complaint(check.model_fn, lambda features, labels, mode: np.mean(features))
+    assert "use tf.… in place of np.…" in text
 
 
 def test_model_fn_is_a_function():

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnncourse.checks.core import Check, Inputs, Target
+from cnncourse.checks.core import Check, Complaint, Inputs, Target, shown
 from cnncourse.checks.tensorflow import called, through
 
 __all__ = ["cut_and_paste", "decode_records", "most_confused", "small_photo_network", "train_until"]
@@ -25,7 +25,7 @@ def _parts(content: Array, height: int, width: int, label_bytes: int) -> tuple[A
 
 def _decode_with(
     pixels: Callable[[Array], Array] = lambda planes: planes.transpose(0, 2, 3, 1),
-    label: int = -1,
+    label: int | slice = -1,
 ) -> Callable[..., tuple[Array, Array]]:
     """Return `decode_records` with other pixels made of the planes, or another byte as label."""
 
@@ -39,6 +39,23 @@ def _decode_with(
 def _by_columns(planes: Array) -> Array:
     n, _, height, width = planes.shape
     return planes.reshape(n, 3, width, height).transpose(0, 3, 2, 1)
+
+
+def _labels_in_front(
+    content: Array, height: int, width: int, label_bytes: int
+) -> tuple[Array, Array]:
+    """Decode as if the file began with all its labels."""
+    count = len(content) // (label_bytes + 3 * height * width)
+    labels, planes = np.split(content, [count * label_bytes])
+    images = planes.reshape(count, 3, height, width).transpose(0, 2, 3, 1)
+    return images, labels.reshape(count, label_bytes)[:, -1].astype(int)
+
+
+def _records_advice(trouble: str, inputs: Inputs) -> str | None:
+    return RECORD if "reshape" in trouble or "broadcast" in trouble else None
+
+
+RECORD = "A record has label_bytes + 3 · height · width bytes, its labels in front."
 
 
 def _records_case(records: int, height: int, width: int, label_bytes: int) -> Inputs:
@@ -71,7 +88,12 @@ decode_records = Check(
     expected=_decode_with(),
     cases=_records_cases,
     more=_records_more,
+    advice=_records_advice,
     slips={
+        "Images first, then labels.": lambda *inputs: _decode_with()(*inputs)[::-1],
+        "labels are [n], one for each image.": _decode_with(label=slice(-1, None)),
+        "labels are [n]: of an image's label bytes only the last.": _decode_with(label=slice(None)),
+        RECORD: _labels_in_front,
         "The pictures are torn: `reshape` alone counts the planes' numbers off anew. Let reshape "
         "name the axes as they are stored, then move them with transpose.": _decode_with(
             lambda planes: planes.reshape(len(planes), *planes.shape[2:], 3)
@@ -107,18 +129,38 @@ def numbered(count: int, height: int, width: int) -> Array:
     return (np.arange(count)[:, None, None, None] * PLACES + places).astype(np.float64)
 
 
+class _Batches(list[Any]):
+    """The results of several calls; a message shows the first one's shapes."""
+
+    def __repr__(self) -> str:
+        first = self[0] if self else None
+        if not isinstance(first, tuple | list):
+            return shown(first)
+        return "\n".join(
+            f"{name}: {np.asarray(part).dtype}, shape {np.shape(part)}"
+            for name, part in zip(("images", "targets"), first, strict=False)
+        )
+
+
+DRAWS = 40  # of a batch of two: a right answer leaves a partner out once in 10 ** 12
+
+
 def _thrice(answer: Callable[..., Any], *inputs: Any) -> Any:
-    """Return what the answer makes with a generator, with its twin, and with another one."""
+    """Return what the answer makes with a generator, with its twin, and with another one.
+
+    A batch of two it gets more often, until each image must have had each partner.
+    """
     *given, seed = inputs
     call = "cut_and_paste(images, labels, size, classes, random)"
-    results = []
-    for start in (seed, seed, seed + 1):
+    results = _Batches()
+    more = DRAWS if len(given[0]) == 2 else 2
+    for start in (seed, *range(seed, seed + more)):
         arguments = [np.copy(value) if np.ndim(value) else value for value in given]
         random = np.random.default_rng(start)
         results.append(called(answer, *arguments, random, call=call))
         if not np.array_equal(arguments[0], given[0]):
-            raise ValueError(
-                "it changes the images it was given. Paste into a copy, and cut from the images "
+            raise Complaint(
+                "changes the images it was given. Paste into a copy, and cut from the images "
                 "as they were, or an image may hand on what was pasted into it"
             )
     return results
@@ -141,10 +183,11 @@ def _paste_cases() -> Iterator[Inputs]:
     yield _paste_case(4, 3, 3, 1, classes=3)
     yield _paste_case(6, 4, 5, 4, classes=7)
     yield _paste_case(300, 5, 7, 3, classes=10)
+    yield _paste_case(2, 3, 4, 2, classes=2)
 
 
 def _paste_more(rng: np.random.Generator) -> Iterator[Inputs]:
-    for count in (5, 300):
+    for count in (5, 600):
         height, width = (int(side) for side in rng.integers(5, 8, 2))
         yield _paste_case(count, height, width, 3, 10, int(rng.integers(1_000)))
 
@@ -161,7 +204,7 @@ def _judge_paste(results: Any, inputs: Inputs) -> str | None:
                 return f"gives {what} of shape {array.shape}, where {shape} is wanted"
             if array.dtype.kind not in "iuf":
                 return f"gives {what} that are no numbers"
-    (images, targets), again, other = pairs
+    (images, targets), again, other, *_ = pairs
     partners, corners = np.zeros(len(images), int), np.zeros((len(images), 2), int)
     for number, image in enumerate(images):
         found = _pasted(image, number, inputs["images"], inputs["size"])
@@ -172,6 +215,7 @@ def _judge_paste(results: Any, inputs: Inputs) -> str | None:
         _judge_targets(targets, partners, inputs)
         or _judge_draws(partners, corners, inputs)
         or _judge_generators(images, again[0], other[0], inputs)
+        or _judge_partners([images for images, _ in pairs], inputs)
     )
 
 
@@ -218,6 +262,17 @@ def _judge_targets(targets: Array, partners: Array, inputs: Inputs) -> str | Non
     share = size**2 / (height * width)
     if same(share):
         return None
+    if targets.dtype.kind in "iu":
+        return "gives targets that are whole numbers; make the array float"
+    off = np.abs(targets - ((1 - share) * mine + share * theirs)).max(axis=1) > 1e-5
+    alike = labels == labels[partners]
+    if not off[~alike].any() and not alike.all():
+        first = int(off.argmax())
+        return (
+            f"gives wrong targets for image {first}, which has class {labels[first]}, as its "
+            f"partner has: {np.round(targets[first].astype(float), 3).tolist()}. Both have class "
+            f"{labels[first]}, so the shares add up to 1: add to the target, do not assign"
+        )
     wrong = {
         0.0: "The targets know nothing of what was pasted: give its class its share",
         1.0: "The targets give the pasted class everything, and the image's own nothing",
@@ -266,6 +321,48 @@ def _judge_draws(partners: Array, corners: Array, inputs: Inputs) -> str | None:
                 f"never pastes at {name} {min(missing)} in {count} images. Every place at which "
                 "the square lies inside shall come up; random.integers leaves out its upper end"
             )
+    places = (height - inputs["size"] + 1) * (width - inputs["size"] + 1)
+    due = len(corners) / places
+    found = np.zeros((height, width), int)
+    np.add.at(found, tuple(corners.T), 1)
+    inside = found[: height - inputs["size"] + 1, : width - inputs["size"] + 1]
+    for place in (inside.argmin(), inside.argmax()):
+        row, column = np.unravel_index(place, inside.shape)
+        if not due / 5 < inside[row, column] < 2.25 * due:
+            return (
+                f"pastes {inside[row, column]} of {len(corners)} squares at row {row}, column "
+                f"{column}, where about {due:.0f} are due: every place is equally likely. Draw "
+                "the row and the column, each by itself, from the places that are allowed"
+            )
+    return None
+
+
+def _judge_partners(draws: Sequence[Array], inputs: Inputs) -> str | None:
+    """Say which image of a batch of two never has which as its partner."""
+    if len(draws) < DRAWS:
+        return None
+    for number in range(2):
+        for partner in range(2):
+            if all((images[number] // PLACES != partner).all() for images in draws) or (
+                number == partner
+                and all((images[number] // PLACES != partner).any() for images in draws)
+            ):
+                return (
+                    f"draws {len(draws)} times, and image {number} of 2 never has image {partner} "
+                    "as its partner. Every image may come up, the last one and the image itself: "
+                    "random.integers(n), or random.permutation(n)"
+                )
+    return None
+
+
+def _paste_advice(trouble: str, inputs: Inputs) -> str | None:
+    if "high <= 0" not in trouble and "low >= high" not in trouble:
+        return None
+    height, width = inputs["images"].shape[1:3]
+    size = inputs["size"]
+    for name, side, place in (("height", height, "row"), ("width", width, "column")):
+        if side == size:
+            return f"There is one place left, {place} 0: integers({name} - size + 1)."
     return None
 
 
@@ -287,12 +384,18 @@ cut_and_paste = through(
         cases=_paste_cases,
         more=_paste_more,
         judge=_judge_paste,
+        advice=_paste_advice,
     ),
     _thrice,
 )
 
 
 # train_until(weights, epoch, loss_of, patience, epochs): the best epoch's weights
+
+
+NOTHING = "epoch returns nothing; it changes weights in place"
+NO_BEST = "If no epoch was a best, give back the start weights: copy them before the loop."
+START = "A loss may be larger than any number you begin with: begin with infinity."
 
 
 def _trained(
@@ -308,26 +411,34 @@ def _trained(
         return [int(np.ravel(array)[0]) for array in arrays]
 
     def epoch(arrays: list[Array]) -> None:
+        if arrays is None:
+            raise Complaint(NOTHING)
         if done(weights)[0] == epochs:
-            raise ValueError(f"it trains more than {epochs} epochs")
+            raise Complaint(f"trains more than {epochs} epochs")
         for array in arrays:
             array += 1
 
     def loss_of(arrays: list[Array]) -> float:
+        if arrays is None:
+            raise Complaint(NOTHING)
         number = done(arrays)[0]
         if number == 0:
-            raise ValueError("it asks for the loss before the first epoch")
+            raise Complaint("asks for the loss before the first epoch")
         return losses[number - 1]
 
     call = "train_until(weights, epoch, loss_of, patience, epochs)"
     result = called(answer, weights, epoch, loss_of, patience, epochs, call=call)
     if not isinstance(result, tuple | list) or len(result) != 2:
-        raise ValueError("it does not return two things, (best, losses)")
+        raise Complaint("does not return two things, (best, losses)")
     best, seen = result
+    if best is None and not losses[0] < 10:  # no new best was found where others find one
+        raise Complaint(f"gives None as best. {NO_BEST if np.isnan(losses[0]) else START}")
     if not isinstance(best, tuple | list) or [np.shape(array) for array in best] != [
         array.shape for array in weights
     ]:
-        raise ValueError("best is not a list of arrays with the shapes of weights")
+        raise Complaint("best is not a list of arrays with the shapes of weights")
+    if not isinstance(seen, tuple | list | np.ndarray) or np.ndim(seen) != 1:
+        raise Complaint("losses is no list; losses is a list, every epoch's loss")
     return {
         "epochs trained": done(weights)[0],
         "best is of epoch": done(best)[0] if len(set(done(best))) == 1 else done(best),
@@ -344,6 +455,8 @@ def _stopping(
     *,
     better: Callable[[float, list[float], float], bool] = lambda loss, seen, best: loss < best,
     late: int = 0,
+    start: float = np.inf,
+    counts: Callable[[float], bool] = lambda loss: True,
     in_a_row: bool = True,
     from_the_first: bool = False,
     give: Callable[[int, int], int] = lambda best, last: best,
@@ -352,13 +465,13 @@ def _stopping(
     """Return what `train_until` comes back with; the arguments are places for a mistake."""
 
     def stop(losses: Sequence[float], patience: int, epochs: int) -> Mapping[str, Any]:
-        best, lowest, waited, last = 0, np.inf, 0, 0
+        best, lowest, waited, last = 0, start, 0, 0
         for last in range(1, epochs + 1):
             loss, seen = losses[last - 1], list(losses[: last - 1])
             if better(loss, seen, lowest) or (from_the_first and last == 1):
                 best, lowest = last, loss
                 waited = 0 if in_a_row else waited
-            else:
+            elif counts(loss):
                 waited += 1
             if waited == patience + late:
                 break
@@ -382,7 +495,11 @@ def _until_cases() -> Iterator[Inputs]:
     yield _until([2.0, 2.5, 1.0, 1.5, 0.5, 0.8, 0.7, 0.2], 2)
     yield _until([3.0, 2.0, 2.0, 2.0, 1.0], 2)
     yield _until([2.0, 1.0, 1.9, 1.6, 1.2, 0.9, 1.1], 3)
+    yield _until([1000.0, 900.0, 950.0], 2)
     yield _until([np.nan, 2.0, np.nan, 1.0, 1.3], 3)
+    yield _until([1.0, np.nan, np.nan, 0.5], 2)
+    yield _until([1.0, np.nan, np.nan, 1.5], 2)  # tells the two mistakes with nan apart
+    yield _until([np.nan, np.nan, 1.0], 2)
 
 
 def _until_more(rng: np.random.Generator) -> Iterator[Inputs]:
@@ -391,6 +508,13 @@ def _until_more(rng: np.random.Generator) -> Iterator[Inputs]:
         yield _until(losses.round(3).tolist(), patience)
     losses[[0, 4]] = np.nan
     yield _until(losses.round(3).tolist(), 3)
+    yield _until([np.nan] * int(rng.integers(3, 6)), 3)
+
+
+def _until_advice(trouble: str, inputs: Inputs) -> str | None:
+    if "UnboundLocalError" not in trouble and "NameError" not in trouble:
+        return None
+    return NO_BEST if np.isnan(inputs["losses"]).any() else START
 
 
 ENDINGS = Check(
@@ -398,6 +522,7 @@ ENDINGS = Check(
     expected=_stopping(),
     cases=_until_cases,
     more=_until_more,
+    advice=_until_advice,
     slips={
         "The weights are those of the last epoch. `best = weights` is only another name for "
         "the same arrays, and weights.copy() a new list of the same arrays, which the next "
@@ -413,6 +538,14 @@ ENDINGS = Check(
             _stopping(better=lambda loss, seen, best: not seen or loss < seen[-1])
         ),
         "An equal loss is no new best.": _stopping(better=lambda loss, seen, best: loss <= best),
+        "nan >= best is false too, so `else` takes it for a new best: ask for l < best.": (
+            _stopping(better=lambda loss, seen, best: not loss >= best)
+        ),
+        "An epoch with nan is one without a new best: it counts.": _stopping(
+            counts=lambda loss: not np.isnan(loss)
+        ),
+        START: _stopping(start=100.0),
+        NO_BEST: _stopping(give=lambda best, last: best or last),
         "Nothing is below nan: if the first loss is one and counts as best, none is ever "
         "better. Begin with infinity.": _stopping(from_the_first=True),
         "It keeps the epoch with the highest loss.": _stopping(
@@ -474,6 +607,21 @@ def _zero_by_zero(confusion: Array) -> Array:
     return _errors(confusion) / confusion.sum(axis=1, keepdims=True)
 
 
+def _zero_by_zero_beside(confusion: Array) -> Array:
+    """Return the same without nan on the diagonal."""
+    return np.where(np.eye(len(confusion)), 0, _zero_by_zero(confusion))
+
+
+def _without_empty(confusion: Array) -> Array:
+    """Return shares that rule out every pair with a class without images."""
+    return np.where(confusion.sum(axis=1, keepdims=True), _of_each(confusion), -2)
+
+
+def _of_both(confusion: Array) -> Array:
+    images = confusion.sum(axis=1)
+    return _errors(confusion) / np.maximum(images + images[:, None], 1)
+
+
 def _confusion_case(*rows: Sequence[int]) -> Inputs:
     """Return labels and answers with this confusion matrix."""
     places = np.argwhere(np.array(rows) >= 0)
@@ -486,10 +634,13 @@ def _confusion_cases() -> Iterator[Inputs]:
     yield _confusion_case([2, 0, 2], [0, 1, 0], [1, 0, 3])
     yield _confusion_case([9, 0, 5, 0], [0, 2, 0, 2], [5, 0, 10, 0], [0, 1, 0, 3])
     yield _confusion_case([4, 6, 0, 0], [0, 10, 0, 0], [0, 0, 6, 4], [0, 0, 4, 6])
+    yield _confusion_case([1, 1, 0], [0, 9, 0], [0, 2, 6])
     yield _confusion_case([0, 0, 0], [0, 8, 2], [0, 3, 7])
     yield _confusion_case([40, 4, 0, 0], [3, 5, 0, 0], [0, 0, 10, 3], [0, 0, 3, 5])
     yield _confusion_case([1, 0, 3, 3], [3, 9, 3, 2], [0, 0, 12, 4], [2, 4, 0, 11])
     yield _confusion_case([5, 4, 2, 1], [1, 4, 2, 4], [4, 4, 12, 0], [3, 0, 1, 7])
+    yield _confusion_case([0, 0, 0], [5, 3, 2], [0, 0, 10])
+    yield _confusion_case([100, 0, 0], [1, 1, 0], [0, 2, 8])
     yield _confusion_case([98, 2, 0, 0], [0, 100, 0, 0], [0, 0, 50, 9], [0, 0, 9, 50])
 
 
@@ -522,6 +673,21 @@ most_confused = Check(
             _place(_counts(labels, answers, classes))
         ),
         "The smaller class number comes first.": _larger_first,
+        "The two shares are added; you divide the errors of both by the images of both.": (
+            _pair(_of_both)
+        ),
+        "`+=` with index arrays counts a repeated pair once: np.add.at.": _pair(
+            lambda confusion: _of_each(np.minimum(confusion, 1))
+        ),
+        "m.sum(axis=1) divides the columns; keepdims=True divides the rows.": _pair(
+            lambda confusion: _errors(confusion / confusion.sum(axis=1))
+        ),
+        "A pair counts although one of its classes has no images: others may be called it.": (
+            _pair(_without_empty)
+        ),
+        "A class has no images: 0 / 0 is nan, and argmax takes nan for the largest.": (
+            _pair(_zero_by_zero_beside)
+        ),
         "A class without images makes 0 / 0, which is nan, and argmax takes nan for the largest.": (
             _pair(_zero_by_zero)
         ),
@@ -579,7 +745,7 @@ def _parts_of_cifar10() -> tuple[Photographs, ...]:
     return tuple(parts)
 
 
-def _network_figures(design: Any, part: int, data: Photographs) -> Mapping[str, float]:
+def _network_figures(design: Any, data: Photographs) -> Mapping[str, float]:
     import keras
 
     try:
@@ -588,10 +754,15 @@ def _network_figures(design: Any, part: int, data: Photographs) -> Mapping[str, 
         raise ValueError("is not (new_model, learning_rate)") from None
     if not callable(new_model):
         raise ValueError("new_model is no function: give its name, without brackets")
-    keras.utils.set_random_seed(part)
+    if learning_rate is None:
+        raise ValueError("learning_rate is still None; set a number such as 0.001")
+    earlier = new_model()
+    keras.utils.set_random_seed(0)  # for both parts: the start is no part of the difference
     model = new_model()
     if not isinstance(model, keras.Model):
         raise ValueError(f"new_model returns {type(model).__name__}, which is no Keras model")
+    if model is earlier:
+        raise ValueError("new_model returns the same model twice: build it inside the function")
     shape = tuple(model(data.images[:3]).shape)
     if shape != (3, 2):
         raise ValueError(f"the model gives shape {shape} for 3 images; logits of (3, 2) are due")
@@ -607,24 +778,47 @@ def _network_figures(design: Any, part: int, data: Photographs) -> Mapping[str, 
         data.images, data.labels, batch_size=BATCH, epochs=EPOCHS, verbose=0
     ).history
     _, right = model.evaluate(data.test_images, data.test_labels, batch_size=500, verbose=0)
-    return {
+    figures = {
         "parameters": parameters,
         "training accuracy, last epoch": float(history["accuracy"][-1]),
         "test accuracy": float(right),
     }
+    momenta = [
+        layer.momentum for layer in _layers(model) if type(layer).__name__ == "BatchNormalization"
+    ]
+    return figures | ({MOMENTUM: float(max(momenta))} if momenta else {})
 
 
-_NETWORK_HINTS = {
-    "parameters": "Which layer has most of them? Shrink the maps before the dense layer.",
-    "test accuracy": (
+MOMENTUM = "momentum of batch normalisation"
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    """Yield a model's layers, those of models in it as well."""
+    for layer in model.layers:
+        yield from _layers(layer) if hasattr(layer, "layers") else (layer,)
+
+
+def _accuracy_hint(figures: Mapping[str, Any]) -> str:
+    gap = figures["training accuracy, last epoch"] - figures["test accuracy"]
+    if gap > 0.05 and figures.get(MOMENTUM, 0) > 0.95:
+        return (
+            "With batch normalisation such a gap has another cause: after 200 steps the running "
+            "mean is still on its way. Lesson 13, section 3."
+        )
+    return (
         "Look at the training accuracy. If it is as low, the network has not learnt enough in its "
         "200 steps: what makes training faster brings most. If it is far higher, the network "
         "learns by heart."
-    ),
+    )
+
+
+_NETWORK_HINTS: Mapping[str, str | Callable[[Mapping[str, Any]], str]] = {
+    "parameters": "Which layer has most of them? Shrink the maps before the dense layer.",
+    "test accuracy": _accuracy_hint,
 }
 
 
-TO_REACH = {"official": (0.86, 0.85), "offline": (0.73, 0.72)}
+TO_REACH = {"official": (0.86, 0.83), "offline": (0.73, 0.70)}
 
 
 def small_photo_network(design: Any, *, part: int = 0) -> None:
@@ -635,4 +829,4 @@ def small_photo_network(design: Any, *, part: int = 0) -> None:
         "test accuracy": ("at least", TO_REACH[data.source][part]),
     }
     target = Target("small_photo_network", _network_figures, goals, _NETWORK_HINTS, seconds=60)
-    target(design, part=part, data=data)
+    target(design, data=data)

@@ -1,12 +1,12 @@
 """Checks of problem set 1: sliding, SAME's zeros, the whole convolution, two designs."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cnncourse import arithmetic, reference
-from cnncourse.checks.core import Check, Inputs, Target
+from cnncourse.checks.core import Check, Inputs, Target, attempt
 
 __all__ = ["conv2d", "kernel", "same_zeros", "slide", "stack"]
 
@@ -28,6 +28,20 @@ BOTH_SIDES = (
     "how far the last window reaches."
 )
 ALWAYS_HALF = "kernel // 2 zeros on both sides make the map too large under an even kernel."
+ALL_AFTER = "All zeros are put after; half of them go before."
+HEIGHT_FOR_BOTH = (
+    "The zeros of the height are used for the width, too: work those out with the width's size and "
+    "the kernel's width."
+)
+WIDTH_FOR_BOTH = (
+    "The zeros of the width are used for the height, too: work those out with the height's size "
+    "and the kernel's height."
+)
+PAIR_FOR_EVERY_AXIS = "np.pad wants a pair for every axis: ((0, 0), rows, columns, (0, 0))."
+ZEROS_SWAPPED = (
+    "The zeros of one axis are used for the other: work them out for the height with the kernel's "
+    "height, for the width with its width."
+)
 
 
 def digits(*shape: int) -> Array:
@@ -74,6 +88,40 @@ def _slide_by_matrix_product(image: Array, kernel: Array, stride: int) -> Array:
     return (windows @ kernel).sum((2, 3))
 
 
+def _square(side: int) -> Callable[[Array, Array, int], Array]:
+    """Return `slide` with the kernel's rows (0) or columns (1) taken for both."""
+
+    def wrong(image: Array, kernel: Array, stride: int) -> Array:
+        size = kernel.shape[side]
+        result = np.zeros([(length - size) // stride + 1 for length in image.shape])
+        for row, column in np.ndindex(*result.shape):
+            top, left = row * stride, column * stride
+            result[row, column] = (image[top : top + size, left : left + size] * kernel).sum()
+        return result
+
+    return wrong
+
+
+def _only(rows: int, columns: int | None) -> Callable[[Array, Array, int], Array]:
+    """Return `slide` that ends after its first rows and columns; the others are still 0."""
+
+    def wrong(image: Array, kernel: Array, stride: int) -> Array:
+        right = _slide(image, kernel, stride)
+        result = np.zeros(right.shape)
+        result[:rows, :columns] = right[:rows, :columns]
+        return result
+
+    return wrong
+
+
+def _slide_advice(trouble: str, inputs: Inputs) -> str | None:
+    if "IndexError" in trouble and inputs["stride"] > 1:
+        return "Pixel row and result row are two counters: row // stride."
+    if "operands could not be broadcast" in trouble:
+        return "The window has the kernel's shape: kernel.shape[0] rows, kernel.shape[1] columns."
+    return None
+
+
 def _standing(image: Array, kernel: Array, stride: int) -> Array:
     rows, columns = _slide(image, kernel, stride).shape
     return _slide(image, kernel, 1)[:rows, :columns]
@@ -102,7 +150,15 @@ slide = Check(
         "np.zeros_like(image) of whole numbers does not.": (
             lambda i, k, s: np.trunc(_slide(i, k, s))
         ),
+        "The kernel's rows are used for its columns too; it need not be square.": _square(0),
+        "The kernel's columns are used for its rows too; it need not be square.": _square(1),
+        "Only the first row is filled: `return` stands inside the loop over the rows.": (
+            _only(1, None)
+        ),
+        "Only the first number is filled: `return` stands inside the loops.": _only(1, 1),
     },
+    advice=_slide_advice,
+    ready_made=(reference.conv2d, reference.conv2d_naive),
 )
 
 
@@ -139,9 +195,23 @@ def _halves(total: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+class _Zeros(NamedTuple):
+    """A pair whose parts a message can name; it is shown as a plain one."""
+
+    zeros_before: int
+    zeros_after: int
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
+def _same_zeros(size: int, kernel: int, stride: int) -> _Zeros:
+    return _Zeros(*arithmetic.padding_amounts(size, kernel, stride))
+
+
 same_zeros = Check(
     name="same_zeros",
-    expected=arithmetic.padding_amounts,
+    expected=_same_zeros,
     cases=_same_zeros_cases,
     more=_same_zeros_more,
     slips={
@@ -159,10 +229,21 @@ same_zeros = Check(
         "All zeros are put on each side; they are shared out between the two.": (
             lambda n, k, s: (sum(arithmetic.padding_amounts(n, k, s)),) * 2
         ),
-        "All zeros are put after; half of them go before.": (
-            lambda n, k, s: (0, sum(arithmetic.padding_amounts(n, k, s)))
+        ALL_AFTER: lambda n, k, s: (0, sum(arithmetic.padding_amounts(n, k, s))),
+        "The last window begins at (places - 1) * stride: n places are n - 1 steps.": (
+            lambda n, k, s: _halves(max(0, _total(n, k, s, 1 - (-n // s))))
+        ),
+        "There are no half zeros: of an odd number the greater half goes after.": (
+            lambda n, k, s: (sum(arithmetic.padding_amounts(n, k, s)) / 2,) * 2
+        ),
+        "Return two numbers, (before, after).": (
+            lambda n, k, s: sum(arithmetic.padding_amounts(n, k, s))
+        ),
+        "Your zeros do not add up to what is missing: the odd one is lost.": (
+            lambda n, k, s: (arithmetic.padding_amounts(n, k, s)[0],) * 2
         ),
     },
+    ready_made=(arithmetic.padding_amounts,),
 )
 
 
@@ -188,6 +269,7 @@ def _conv_cases() -> Iterator[Inputs]:
     yield case(digits(1, 2, 2, 1), powers(3, 3, 1, 1), [0], 1, "SAME")
     yield case(digits(1, 2, 3, 1), powers(2, 2, 1, 1), [0], 1, "SAME")
     yield case(digits(1, 4, 4, 1), powers(3, 3, 1, 1), [0], 2, "SAME")
+    yield case(digits(1, 3, 4, 1), powers(3, 2, 1, 1), [0], 2, "SAME")
     yield case(digits(2, 5, 4, 2), powers(2, 3, 2, 1), [-1], 2, "SAME")
 
 
@@ -231,6 +313,57 @@ def _padded_by(
     return convolve
 
 
+def _sides(x: Array, k: Array, s: int) -> list[tuple[int, int]]:
+    return [arithmetic.padding_amounts(x.shape[axis], k.shape[axis - 1], s) for axis in (1, 2)]
+
+
+def _with_sides_of(height: int, width: int) -> Callable[..., Array]:
+    """Return `conv2d` whose axes take the zeros of axis 0, the height, or 1, the width."""
+
+    def convolve(x: Array, k: Array, b: Array, s: int, p: str) -> Array:
+        if p == "VALID":
+            return reference.conv2d(x, k, b, s, p)
+        sides = _sides(x, k, s)
+        return reference.conv2d(x, k, b, s, (sides[height], sides[width]))
+
+    return convolve
+
+
+def _without_zeros(x: Array, k: Array, b: Array, s: int, p: str) -> Array:
+    rows, columns = (max(0, (x.shape[axis] - k.shape[axis - 1]) // s + 1) for axis in (1, 2))
+    if rows and columns:
+        return reference.conv2d(x, k, b, s, "VALID")
+    return np.zeros((len(x), rows, columns, k.shape[3]))
+
+
+def _edge_repeated(x: Array, k: Array, b: Array, s: int, p: str) -> Array:
+    if p == "VALID":
+        return reference.conv2d(x, k, b, s, p)
+    x = np.pad(x, ((0, 0), *_sides(x, k, s), (0, 0)), mode="edge")
+    return reference.conv2d(x, k, b, s, "VALID")
+
+
+def _counted_before_padding(x: Array, k: Array, b: Array, s: int, p: str) -> Array:
+    rows, columns = (max(0, (x.shape[axis] - k.shape[axis - 1]) // s + 1) for axis in (1, 2))
+    return reference.conv2d(x, k, b, s, p)[:, :rows, :columns]
+
+
+def _conv_advice(trouble: str, inputs: Inputs) -> str | None:
+    if "remapped shapes" in trouble:
+        return PAIR_FOR_EVERY_AXIS
+    if "broadcast" in trouble:
+        return (
+            "The kernel has an axis more, the filters: the window is [batch, h, w, c], the kernel "
+            "[h, w, c, filters]."
+        )
+    if "shape-mismatch" in trouble:
+        return (
+            "The window has the kernel's shape: kernel.shape[0] rows, kernel.shape[1] columns, all "
+            "channels."
+        )
+    return None
+
+
 conv2d = Check(
     name="conv2d",
     expected=reference.conv2d_naive,
@@ -260,14 +393,23 @@ conv2d = Check(
         ),
         "The stride is not used.": lambda x, k, b, s, p: reference.conv2d(x, k, b, 1, p),
         STANDING: _conv_standing,
-        "No zeros are added, though padding is SAME.": _padded_by(lambda n, k, s: (0, 0)),
+        "No zeros are added, though padding is SAME.": _without_zeros,
         ODD_BEFORE: _padded_by(lambda n, k, s: arithmetic.padding_amounts(n, k, s)[::-1]),
         BOTH_SIDES: _padded_by(lambda n, k, s: ((k - 1) // 2, (k - 1) // 2)),
         ALWAYS_HALF: _padded_by(lambda n, k, s: (k // 2, k // 2)),
         "The zeros are those of stride 1; with a larger stride SAME needs fewer.": _padded_by(
             lambda n, k, s: _halves(k - 1)
         ),
+        HEIGHT_FOR_BOTH: _with_sides_of(0, 0),
+        WIDTH_FOR_BOTH: _with_sides_of(1, 1),
+        ZEROS_SWAPPED: _with_sides_of(1, 0),
+        ALL_AFTER: _padded_by(lambda n, k, s: (0, sum(arithmetic.padding_amounts(n, k, s)))),
+        "The edge is repeated; SAME adds zeros.": _edge_repeated,
+        "VALID adds no zeros.": lambda x, k, b, s, p: reference.conv2d(x, k, b, s, "SAME"),
+        "With SAME, pad first; then count places on the padded image.": _counted_before_padding,
     },
+    advice=_conv_advice,
+    ready_made=(reference.conv2d, reference.conv2d_naive),
 )
 
 
@@ -289,7 +431,8 @@ def fours_and_noughts(half: int) -> tuple[Array, Array]:
     return images[part], fours[part]
 
 
-def _kernel_figures(design: Any, images: Array, fours: Array) -> Mapping[str, float]:
+def _responses(design: Any, images: Array) -> tuple[Array, Array, float]:
+    """Return a design's kernel, what it answers to each image, and its threshold."""
     try:
         numbers, threshold = design
         numbers, threshold = np.asarray(numbers, float), float(threshold)
@@ -298,29 +441,54 @@ def _kernel_figures(design: Any, images: Array, fours: Array) -> Mapping[str, fl
     if numbers.ndim != 2 or max(numbers.shape) > 5:
         raise ValueError(f"kernel has shape {numbers.shape}; give at most 5 rows and 5 columns")
     maps = np.maximum(reference.conv2d(images, numbers[..., None, None]), 0)
-    said = maps.mean((1, 2, 3)) > threshold
+    return numbers, maps.mean((1, 2, 3)), threshold
+
+
+def _kernel_figures(design: Any, images: Array, fours: Array) -> Mapping[str, float]:
+    numbers, responses, threshold = _responses(design, images)
+    said = responses > threshold
+    total = abs(numbers.sum())
     return {
-        "|sum of the kernel|": round(abs(numbers.sum()), 9),
-        "fours found": float(said[fours].mean()),
-        "noughts let pass": float((~said[~fours]).mean()),
-        "right": float((said == fours).mean()),
+        "|sum of the kernel|": 0 if total <= 1e-6 * np.abs(numbers).max() else round(total, 6),
+        f"fours called four, of {fours.sum()}": int(said[fours].sum()),
+        f"noughts called nought, of {(~fours).sum()}": int((~said[~fours]).sum()),
+        f"right, of {len(fours)}": int((said == fours).sum()),
     }
 
 
-_KERNEL_HINTS = {
-    "|sum of the kernel|": "Numbers that add up to 0 see no difference between paper and ink.",
-    "right": (
-        "Look at the two rates above: a threshold can only trade one for the other. Which stroke "
-        "does a 4 have in its middle, where a 0 has none?"
-    ),
-}
+def _kernel_hint(design: Any, images: Array, fours: Array, wanted: int) -> str:
+    """Say why too few digits are told apart: turned round, threshold, or the kernel itself."""
+    _, responses, _ = _responses(design, images)
+    told = [int(((responses > limit) == fours).sum()) for limit in responses]
+    turned = [int(((responses < limit) == fours).sum()) for limit in responses]
+    if max(turned) > max(*told, 0.65 * len(fours)):
+        return (
+            "Your kernel answers to noughts more than to fours; the rule wants it the other way "
+            "round."
+        )
+    if max(told) >= wanted:
+        low, high = np.percentile(responses[~fours], 95), np.percentile(responses[fours], 5)
+        return (
+            "The kernel can do it; move the threshold. 95 % of the noughts answer with "
+            f"{low:.3f} or less, 95 % of the fours with {high:.3f} or more."
+        )
+    return (
+        "A nought has horizontal strokes too, at its top and bottom. How tall must a kernel be so "
+        "that its middle row never lies on them?"
+    )
 
 
 def kernel(design: Any, *, half: int = 0) -> None:
     """Check task 4's (kernel, threshold); ``half`` 1 takes digits that students have not seen."""
     images, fours = fours_and_noughts(half)  # here: loading it may take longer than measuring
-    goals = {"|sum of the kernel|": ("at most", 0), "right": ("at least", (0.95, 0.92)[half])}
-    Target("kernel", _kernel_figures, goals, _KERNEL_HINTS)(design, images=images, fours=fours)
+    right, wanted = f"right, of {len(fours)}", int(np.ceil((0.95, 0.92)[half] * len(fours)))
+    goals = {"|sum of the kernel|": ("at most", 0), right: ("at least", wanted)}
+    hints = {
+        "|sum of the kernel|": "Numbers that add up to 0 see no difference between paper and ink."
+    }
+    if hint := attempt(_kernel_hint, design, images, fours, wanted).result:
+        hints[right] = hint
+    Target("kernel", _kernel_figures, goals, hints)(design, images=images, fours=fours)
 
 
 # stack: layers that see 15 × 15 pixels of a 32 × 32 × 3 image within a budget
@@ -330,7 +498,7 @@ def stack_figures(layers: Sequence[Any], size: int = 32) -> Mapping[str, float]:
     """Return what a stack of VALID convolutions on ``size`` × ``size`` × 3 sees and costs."""
     if not isinstance(layers, list | tuple) or not layers:
         raise ValueError("is not a list of layers, each (kernel, stride, filters)")
-    channels, parameters, multiply_adds = 3, 0, 0
+    channels, parameters, multiply_adds, skipped = 3, 0, 0, 0
     for number, layer in enumerate(layers, start=1):
         try:
             side, stride, filters = layer
@@ -341,11 +509,14 @@ def stack_figures(layers: Sequence[Any], size: int = 32) -> Mapping[str, float]:
                 f"layer {number}, {layer!r}, is no (kernel, stride, filters): {error}"
             ) from None
         multiply_adds += arithmetic.conv_multiply_adds(size, size, side, channels, filters)
+        skipped += max(0, stride - side)
         channels = filters
     return {
         "receptive field": arithmetic.receptive_field([layer[:2] for layer in layers]).size,
         "places along a side": size,
         "filters of the last layer": channels,
+        "fewest filters in a layer": min(filters for _, _, filters in layers),
+        "pixels skipped by strides": skipped,
         "parameters": parameters,
         "multiply-adds": multiply_adds,
     }
@@ -354,6 +525,12 @@ def stack_figures(layers: Sequence[Any], size: int = 32) -> Mapping[str, float]:
 _STACK_HINTS = {
     "receptive field": "A stride makes every later kernel reach further; so does one more layer.",
     "places along a side": "Each stride of 2 halves the places, and each kernel takes its edge.",
+    "fewest filters in a layer": (
+        "One filter says a single number about a place; what it drops, no later layer brings back."
+    ),
+    "pixels skipped by strides": (
+        "A stride larger than its kernel leaves pixels between the windows that nobody looks at."
+    ),
     "parameters": "kernel² × channels in × filters: the last layer's channels in come dear.",
     "multiply-adds": "Every place pays for the whole kernel: have fewer places early.",
 }
@@ -365,6 +542,8 @@ def stack(design: Any, *, size: int = 32) -> None:
         "receptive field": ("at least", 15),
         "places along a side": ("at least", 8),
         "filters of the last layer": ("at least", 32),
+        "fewest filters in a layer": ("at least", 4),
+        "pixels skipped by strides": ("at most", 0),
         "parameters": ("at most", 5_000),
         "multiply-adds": ("at most", {32: 500_000, 40: 1_000_000}[size]),
     }

@@ -20,11 +20,12 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,10 @@ class CheckFailed(AssertionError):
     def _render_traceback_(self) -> list[str]:
         """Spare a notebook the way through this library: IPython asks for these lines instead."""
         return str(self).splitlines()
+
+
+class Complaint(ValueError):
+    """What a check itself says while an answer runs; messages show its text as it is."""
 
 
 # Running an answer
@@ -132,6 +137,23 @@ class _Head(io.StringIO):
         return len(text)
 
 
+def _ready_made(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("this function is ready-made; the task is to write it yourself")
+
+
+@contextmanager
+def _refused(functions: Iterable[Callable[..., Any]]) -> Iterator[None]:
+    """Let some functions raise for a while, under whatever names they were imported."""
+    codes = {each: each.__code__ for each in functions if isinstance(each, FunctionType)}
+    try:
+        for each in codes:
+            each.__code__ = _ready_made.__code__
+        yield
+    finally:
+        for each, code in codes.items():
+            each.__code__ = code
+
+
 LIBRARIES = tuple(
     str(Path(folder).resolve())
     for folder in {*sysconfig.get_paths().values(), sys.prefix, str(Path(__file__).parents[1])}
@@ -140,16 +162,25 @@ LIBRARIES = tuple(
 
 def _trouble(error: BaseException) -> str:
     """Say what was raised, and in which line of the student's."""
-    if isinstance(error, NotImplementedError):
-        return "is not written yet: put your code in the place of `raise NotImplementedError`"
+    if isinstance(error, NotImplementedError) and (place := _unwritten(error)):
+        text = "is not written yet: put your code in the place of `raise NotImplementedError`"
+        return f"{text} in {place}" if place.isidentifier() else text
     said = " ".join(str(error).split())[:300]
     text = f"stops with {type(error).__name__}{': ' if said else ''}{said}"
+    text = said if isinstance(error, Complaint) else text
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.line and not str(Path(frame.filename).resolve()).startswith(LIBRARIES)
     ]
     return f"{text}\n    in line {own[-1].lineno}: {own[-1].line}" if own else text
+
+
+def _unwritten(error: NotImplementedError) -> str | None:
+    """Return the function whose own line raised this; None if a library did."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    theirs = str(Path(last.filename).resolve()).startswith(LIBRARIES)
+    return None if theirs or not (last.line or "raise").startswith("raise") else last.name
 
 
 def plain(value: Any) -> Any:
@@ -216,7 +247,8 @@ def _difference_in_parts(yours: Any, expected: Any, tolerance: float) -> Differe
     named = isinstance(expected, Mapping)
     alike = isinstance(yours, Mapping) if named else isinstance(yours, tuple | list | np.ndarray)
     if not alike or (isinstance(yours, np.ndarray) and not yours.ndim):
-        wanted = "a dictionary is" if named else f"{len(expected)} results are"
+        several = f"{len(expected)} results are" if len(expected) != 1 else "1 result is"
+        wanted = "a dictionary is" if named else several
         return Difference(f"{_kind(yours)}, where {wanted} wanted", yours, expected)
     if named:
         keys = list(expected)
@@ -255,7 +287,8 @@ def _unlike(yours: np.ndarray, right: np.ndarray, tolerance: float) -> np.ndarra
     with np.errstate(all="ignore"):
         finite = right[np.isfinite(right)]
         near = tolerance * max(1.0, np.abs(finite).max(initial=0))
-        return ~((np.abs(yours - right) <= near) | (yours == right))
+        alike = (yours == right) | ((yours != yours) & (right != right))  # NaN is like NaN
+        return ~((np.abs(yours - right) <= near) | alike)
 
 
 def _alike(one: Any, other: Any) -> bool:
@@ -293,7 +326,7 @@ def _number(value: Any) -> str:
 def shown(value: Any) -> str:
     """Return a value as a message shows it; large arrays by their shape and range."""
     if not isinstance(value, np.ndarray):
-        ran = attempt(repr, value)  # an object of the student's may do anything here too
+        ran = attempt(repr, _bare(value))  # an object of the student's may do anything here too
         text = ran.result or _kind(value)
         return text if len(text) <= 300 else f"{text[:300]} ..."
     if value.ndim == 0:
@@ -308,6 +341,13 @@ def shown(value: Any) -> str:
     ):
         text = str(value)
     return text if label == f"shape {value.shape}" else f"{label}:\n{text}"
+
+
+def _bare(value: Any) -> Any:
+    """Return plain numbers for arrays without axes: (0, 1), not (array(0), array(1))."""
+    if type(value) in (tuple, list):
+        return type(value)(map(_bare, value))
+    return value.item() if isinstance(value, np.ndarray) and not value.ndim else value
 
 
 def _indented(text: str, by: int = 4) -> str:
@@ -406,8 +446,27 @@ def _number_hints(yours: np.ndarray, right: np.ndarray, inputs: Inputs) -> Itera
 # Checks
 
 
+def _no_advice(trouble: str, inputs: Inputs) -> str | None:
+    return None
+
+
 def _no_slips() -> Mapping[str, Callable[..., Any]]:
     return {}
+
+
+def _change(name: str, before: Any, after: Any) -> dict[str, str]:
+    """Say by how much an input was changed, and what to do about it."""
+    hint = f"Whoever called it still needs {name}: work on {name}.copy()."
+    one, other = _numbers(before), _numbers(after)
+    if one is None or other is None or one.shape != other.shape or one.dtype.kind not in "f":
+        return {"Hint": hint}
+    largest = np.abs(one - other).max(initial=0)
+    if largest <= 1e-12 * np.abs(one).max(initial=0):
+        hint = (
+            "Adding and subtracting the step does not come back exactly: keep the old number and "
+            f"put it back. Or work on {name}.copy()."
+        )
+    return {"The_largest_change": _number(largest), "Hint": hint}
 
 
 @dataclass(frozen=True)
@@ -427,6 +486,9 @@ class Check:
         tolerance: see `difference`.
         seconds: for each call of the function.
         may_change: names of inputs that the function is meant to change.
+        advice: takes an exception's text and the inputs, returns a hint or None.
+        ready_made: functions that raise while the answer runs.
+        words: puts a difference in the task's own words.
     """
 
     name: str
@@ -438,6 +500,9 @@ class Check:
     tolerance: float = TOLERANCE
     seconds: float = SECONDS
     may_change: tuple[str, ...] = ()
+    advice: Callable[[str, Inputs], str | None] = _no_advice
+    ready_made: tuple[Callable[..., Any], ...] = ()
+    words: Callable[[str], str] = str
 
     def __call__(self, answer: Callable[..., Any], *, seed: int | None = None) -> None:
         """Print a tick or raise `CheckFailed`; with ``seed`` on inputs that nobody has seen."""
@@ -460,11 +525,12 @@ class Check:
     def _hold(self, answer: Callable[..., Any], inputs: Inputs, cases: list[Inputs]) -> None:
         """Raise `CheckFailed` unless the answer is right for one input."""
         given = deepcopy(dict(inputs))
-        ran = attempt(answer, *given.values(), seconds=self.seconds)
+        with _refused(self.ready_made):
+            ran = attempt(answer, *given.values(), seconds=self.seconds)
         where = {"For": _call(inputs), "It_printed": _first_lines(ran.printed)}
         if ran.trouble:
-            hint = None
-            if "\n" not in ran.trouble and "TypeError" in ran.trouble:
+            hint = self.advice(ran.trouble, inputs)
+            if not hint and "\n" not in ran.trouble and "TypeError" in ran.trouble:
                 hint = f"It is called as {self.name}({', '.join(inputs)})."
             raise _failure(self.name, ran.trouble, **where, Hint=hint)
         changed = [
@@ -478,7 +544,7 @@ class Check:
                 f"changes its input {changed[0]}",
                 **where,
                 Afterwards=f"{changed[0]} =\n{_indented(shown(plain(given[changed[0]])))}",
-                Hint=f"Whoever called it still needs {changed[0]}: work on {changed[0]}.copy().",
+                **_change(changed[0], inputs[changed[0]], given[changed[0]]),
             )
         if self.judge:
             if complaint := self.judge(ran.result, inputs):
@@ -488,7 +554,7 @@ class Check:
         if found := difference(ran.result, right, self.tolerance):
             raise _failure(
                 self.name,
-                f"gives {found.what}",
+                f"gives {self.words(found.what)}",
                 **where,
                 Result=side_by_side(found.yours, found.expected),
                 Hint=self._slip(answer, ran.result, inputs, cases)
@@ -532,15 +598,18 @@ class Target:
             raises ValueError with the remedy for a design that cannot be measured. It runs with a
             time limit, so it may call functions that the student wrote.
         goals: for each number ("at least" or "at most", bound).
-        hints: for a number, what to try if it misses its goal.
+        hints: for a number, what to try if it misses its goal; or a function that says so, given
+            all numbers ("" for nothing).
         seconds: for the whole measurement.
+        too_slow: what to say when that is over, instead of asking for an endless loop.
     """
 
     name: str
     measure: Callable[..., Mapping[str, float]]
     goals: Mapping[str, tuple[str, float]]
-    hints: Mapping[str, str] = field(default_factory=dict)
+    hints: Mapping[str, str | Callable[[Mapping[str, Any]], str]] = field(default_factory=dict)
     seconds: float = SECONDS
+    too_slow: str | None = None
 
     def __call__(self, design: Any, **setting: Any) -> None:
         """Print the figures with a tick, or raise `CheckFailed` with them."""
@@ -549,10 +618,13 @@ class Target:
         ran = attempt(lambda: self.measure(design, **setting), seconds=self.seconds)
         if ran.trouble:
             trouble = ran.trouble.removeprefix("stops with ValueError: ")
+            if ran.timed_out and self.too_slow:
+                trouble = self.too_slow
+            text = shown(plain(design))
             raise _failure(
                 self.name,
                 trouble,
-                Design=shown(plain(design)),
+                Design=None if "<function " in text else text,
                 It_printed=_first_lines(ran.printed),
             )
         figures = ran.result
@@ -563,9 +635,13 @@ class Target:
                 self.name,
                 "not there yet",
                 Measured=table,
-                Hint="\n".join(self.hints[name] for name in missed if name in self.hints),
+                Hint="\n".join(dict.fromkeys(self._hint(name, figures) for name in missed)).strip(),
             )
         print(f"✓ {self.name}: every goal met\n{_indented(table, 2)}")
+
+    def _hint(self, name: str, figures: Mapping[str, Any]) -> str:
+        hint = self.hints.get(name, "")
+        return hint(figures) if callable(hint) else hint
 
     def _met(self, name: str, value: float) -> bool:
         bound, limit = self.goals[name]

@@ -1,5 +1,6 @@
 """Checks of problem set 9: bytes by hand, one pass, few trials, blocks, a network for a budget."""
 
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import prod
@@ -41,6 +42,8 @@ def _bytes_with(
     all_copied: bool = False,
     halved_weights: bool = False,
     halved_slots: bool = False,
+    copied_gradients: bool = False,
+    copied_slots: bool = False,
 ) -> Callable[..., dict[str, int]]:
     """Return `step_bytes`; the arguments are places for a mistake."""
 
@@ -55,10 +58,12 @@ def _bytes_with(
             size = number if not mixed else (last if place == len(layers) - 1 else half)
             activations += outputs * (size + (places if kind == "pool" else 0))
         weight = 2 if mixed and halved_weights else number
+        copied = 2 * hidden if mixed and copies else 0
+        slot = weights * (2 if mixed and halved_slots else number) + copied * copied_slots
         return {
-            "parameters": weight * weights + (2 * hidden if mixed and copies else 0),
-            "gradients": weight * weights,
-            "optimizer": slots[optimizer] * weights * (2 if mixed and halved_slots else number),
+            "parameters": weight * weights + copied,
+            "gradients": weight * weights + copied * copied_gradients,
+            "optimizer": slots[optimizer] * slot,
             "activations": images(batch) * activations,
         }
 
@@ -138,6 +143,18 @@ step_bytes = Check(
             _bytes_with(halved_weights=True, copies=False)
         ),
         "The optimizer's slots stay in float32.": _bytes_with(halved_slots=True),
+        "Copies in bfloat16 have no gradients and no slots: both go by the float32 parameters.": (
+            _bytes_with(copied_gradients=True, copied_slots=True)
+        ),
+        "Copies in bfloat16 have no gradients: these go by the float32 parameters.": (
+            _bytes_with(copied_gradients=True)
+        ),
+        "Copies in bfloat16 have no slots: these go by the float32 parameters.": (
+            _bytes_with(copied_slots=True)
+        ),
+        "Momentum keeps one number per parameter.": _bytes_with(
+            slots={"sgd": 0, "momentum": 0, "adam": 2}
+        ),
     },
 )
 
@@ -145,17 +162,56 @@ step_bytes = Check(
 # channel_statistics(batches): mean and standard deviation in one pass
 
 
+class _OneArray:
+    """Hands images out in batches, once, all of them in the same array.
+
+    ``grown`` is by how many bytes the memory grew from the second batch to the end, if it is
+    traced.
+    """
+
+    def __init__(self, images: Array, size: int) -> None:
+        self.shared = np.empty((size, *images.shape[1:]), images.dtype)
+        self.images, self.size, self.start = images, size, 0
+        self.before = self.grown = 0
+
+    def __iter__(self) -> "_OneArray":
+        if self.start >= len(self.images):
+            raise ValueError(
+                "The batches come once; a second loop over them finds nothing. Carry both sums in "
+                "the first"
+            )
+        return self
+
+    def __next__(self) -> Array:
+        if self.start == self.size:
+            self.before = tracemalloc.get_traced_memory()[0]
+        few = self.images[self.start : self.start + self.size]
+        if not len(few):
+            self.grown = tracemalloc.get_traced_memory()[0] - self.before
+            raise StopIteration
+        self.start += self.size
+        self.shared[: len(few)] = few
+        return self.shared[: len(few)]
+
+
+MANY = 100_000  # bytes from which on it is seen whether batches are kept
+
+
 def _through_one_array(answer: Callable[..., Any], images: Array, size: int) -> Any:
-    """Hand the images out in batches, all of them in the same array."""
-    shared = np.empty((size, *images.shape[1:]), images.dtype)
-
-    def batches() -> Iterator[Array]:
-        for start in range(0, len(images), size):
-            few = images[start : start + size]
-            shared[: len(few)] = few
-            yield shared[: len(few)]
-
-    return called(answer, batches(), call="channel_statistics(batches)")
+    batches = _OneArray(images, size)
+    traced = images.nbytes >= MANY and not tracemalloc.is_tracing()
+    if traced:
+        tracemalloc.start()
+    try:
+        found = called(answer, batches, call="channel_statistics(batches)")
+    finally:
+        if traced:
+            tracemalloc.stop()
+    if traced and batches.grown > images.nbytes / 2:
+        raise ValueError(
+            "it keeps all batches, and so the whole set is in memory: keep sums of them instead"
+        )
+    return found
 
 
 Few = Sequence[Array]
@@ -206,12 +262,30 @@ def _one_less(few: Few) -> tuple[Array, Array]:
     return _whole(few)[0], _whole(few)[1] * np.sqrt(count / (count - 1))
 
 
+def _kept(few: Few) -> tuple[Array, Array]:
+    shared = few[0].copy()
+    for batch in few[1:]:
+        shared[: len(batch)] = batch
+    return _whole([shared[: len(batch)] for batch in few])
+
+
+def _by_images(few: Few) -> tuple[Array, Array]:
+    pixels = np.concatenate(few).astype(float)
+    mean = pixels.sum(axis=(0, 1, 2)) / len(pixels)
+    return mean, np.sqrt((pixels**2).sum(axis=(0, 1, 2)) / len(pixels) - mean**2)
+
+
+def _root_less_mean(few: Few) -> tuple[Array, Array]:
+    mean, spread = _whole(few)
+    return mean, np.sqrt(spread**2 + mean**2) - mean
+
+
 def _deviations_from_own_mean(few: Few) -> tuple[Array, Array]:
     return _whole(few)[0], _weighted_variances(few)
 
 
 def _statistics_case(images: Any, size: int) -> Inputs:
-    return {"images": np.array(images, np.uint8), "size": size}
+    return {"images": np.array(images, np.uint8), "batch_size": size}
 
 
 def _statistics_cases() -> Iterator[Inputs]:
@@ -220,11 +294,12 @@ def _statistics_cases() -> Iterator[Inputs]:
     spot = np.zeros((4, 4, 3))
     spot[1, 2] = 18, 20, 22
     yield _statistics_case([spot], 1)
-    yield _statistics_case([[[[1, 10, 100]]], [[[3, 20, 200]]]], 1)
     yield _statistics_case([[[[1, 2, 3]]], [[[5, 8, 9]]], [[[6, 2, 11]]]], 2)
+    yield _statistics_case([[[[1, 10, 100]]], [[[3, 20, 200]]]], 1)
     images = 10 * np.arange(5)[:, None, None, None] + np.arange(18).reshape(2, 3, 3) ** 2 % 7
     yield _statistics_case(images, 2)
     yield _statistics_case(3 * images, 3)
+    yield _statistics_case(np.arange(403 * 16 * 16 * 3).reshape(403, 16, 16, 3) % 10, 4)
 
 
 def _statistics_more(rng: np.random.Generator) -> Iterator[Inputs]:
@@ -232,6 +307,7 @@ def _statistics_more(rng: np.random.Generator) -> Iterator[Inputs]:
         levels = rng.uniform(20, 200, (10, 1, 1, 3))
         images = np.clip(levels + rng.normal(0, 20, (10, 4, 5, 3)), 0, 255)
         yield _statistics_case(images.astype(np.uint8), size)
+    yield _statistics_case(rng.integers(0, 10, (402, 16, 16, 3)), 4)
 
 
 STATISTICS = Check(
@@ -263,8 +339,14 @@ STATISTICS = Check(
         "what is needed of a batch has to be taken from it before the next comes.": _in_batches(
             lambda few: _whole(few[-1:])
         ),
+        "The batches are kept, but all are the same array, read over again and again: what is "
+        "needed of a batch has to be taken from it before the next comes.": _in_batches(_kept),
         "Only the first batch is counted.": _in_batches(lambda few: _whole(few[:1])),
         "The last batch is left out.": _in_batches(lambda few: _whole(few[:-1] or few)),
+        "Divide by pixels, n · height · width.": _in_batches(_by_images),
+        "The mean is subtracted behind the root: it is √(mean of the squares - mean²).": (
+            _in_batches(_root_less_mean)
+        ),
         "The channels are thrown together; each has its own mean and spread.": _in_batches(
             lambda few: (np.concatenate(few).mean(), np.concatenate(few).std())
         ),
@@ -323,10 +405,10 @@ def _judge_trials(result: Any, inputs: Inputs) -> str | None:
             "machine for minutes: never try more than twice what is known to fit"
         )
     if len(trials) > trials_allowed(largest):
-        return (
-            f"needs {len(trials)} trials to find {largest}, where {trials_allowed(largest)} are "
-            "enough: double while it fits, then halve what lies between. Ask no batch twice"
-        )
+        few = f"needs {len(trials)} trials to find {largest}, where {trials_allowed(largest)} are"
+        if trials == list(range(1, len(trials) + 1)):
+            return f"{few} enough: double while it fits, then halve what lies between"
+        return f"{few} enough; ask no batch twice"
     return None
 
 
@@ -385,6 +467,7 @@ def _ends(blocks: list[list[int]], which: slice, end: int = -1) -> int:
 
 def _alive_cases() -> Iterator[Inputs]:
     for sizes, lengths in (
+        ([6, 4], [1, 1]),
         ([5], [1]),
         ([6, 4], [2]),
         ([6, 4, 3, 2, 5], [2, 3]),
@@ -421,6 +504,12 @@ alive_in_blocks = Check(
         ),
         "Of each block the last output is kept, not the first.": _alive_with(
             lambda blocks, place: _ends(blocks, slice(place + 1), 0) + sum(blocks[place])
+        ),
+        "No ends are counted; those that were kept are alive too.": _alive_with(
+            lambda blocks, place: sum(blocks[place])
+        ),
+        "Return a list, one number for each block.": lambda sizes, lengths: max(
+            _alive(sizes, lengths)
         ),
         "The blocks come in the wrong order: give the first block's number first.": (
             lambda sizes, lengths: _alive(sizes, lengths)[::-1]
@@ -473,8 +562,11 @@ def _judge_blocks(result: Any, inputs: Inputs) -> str | None:
     if not whole:
         return "does not return a list of whole numbers, the blocks' lengths"
     if min(lengths, default=0) < 1 or sum(lengths) != len(sizes):
+        ascending = all(one < other for one, other in pairwise(lengths))
+        places = ascending and max(lengths, default=0) <= len(sizes)
         return (
             f"gives the lengths {lengths}, which add up to {sum(lengths)}, for {len(sizes)} layers"
+            + (". Are these places? Lengths are wanted" if places else "")
         )
     peak, least = max(_alive(sizes, lengths)), least_peak(sizes)
     if peak == least:
@@ -551,10 +643,28 @@ def network_figures(layers: Any, batch: int = 512) -> Mapping[str, float]:
     }
 
 
+def _lean_rules(layers: Iterable[Any]) -> None:
+    """Raise ValueError for a layer that meets the goals and learns nothing by it."""
+    from cnncourse.networks import Conv, Dense, MaxPool
+
+    for layer in layers:
+        side = getattr(layer, "kernel", getattr(layer, "window", 0))
+        if isinstance(layer, Conv) and not 2 <= side <= 7:
+            raise ValueError(f"has {layer}: kernels from 2 to 7 are wanted")
+        if isinstance(layer, MaxPool) and side not in (2, 3):
+            raise ValueError(f"has {layer}: windows of 2 or 3 are wanted")
+        if isinstance(layer, Conv | MaxPool) and layer.stride > side:
+            raise ValueError(f"has {layer}: its stride leaves pixels out that no window sees")
+        if isinstance(layer, Dense) and layer.units < 10:
+            raise ValueError(
+                f"has {layer}: ten classes do not fit through it; 10 units at least are wanted"
+            )
+
+
 _LEAN_HINTS = {
     "peak of a step, MB": (
-        "Which part is large? print(plan(...)) says. Every number of a map is there for each of "
-        "the images, and its gradient as well; a pooling keeps what it was given."
+        "Which part is large? The line with plan above the test says. Every number of a map is "
+        "there for each of the images, and its gradient as well."
     ),
     "pixels seen along a side": "A stride makes every later kernel reach further.",
     "places of the last maps": "Each stride of 2 leaves a quarter of the places.",
@@ -573,4 +683,15 @@ def lean_network(design: Any, *, batch: int = 512) -> None:
         "places of the last maps": ("at least", 64),
         "filters of the last maps": ("at least", 64),
     }
-    Target("lean_network", network_figures, goals, _LEAN_HINTS)(design, batch=batch)
+    hints = dict(_LEAN_HINTS)
+
+    def measure(layers: Any, batch: int) -> Mapping[str, float]:
+        from cnncourse.networks import MaxPool
+
+        figures = network_figures(layers, batch)
+        _lean_rules(layers)
+        if any(isinstance(layer, MaxPool) for layer in layers):
+            hints["peak of a step, MB"] += " A pooling keeps what it was given."
+        return figures
+
+    Target("lean_network", measure, goals, hints)(design, batch=batch)

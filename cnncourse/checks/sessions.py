@@ -36,6 +36,10 @@ def _session_errors() -> Iterator[Any]:
                 "it switches off eager execution, for the whole kernel: restart it, and work in "
                 "`with tf.Graph().as_default():` instead"
             )
+    except NotImplementedError as error:
+        if "symbolic" not in str(error):
+            raise
+        raise NotImplementedError(_NO_VALUES).with_traceback(error.__traceback__) from None
     except tf.errors.FailedPreconditionError as error:
         raise ValueError(f"a variable has no value: {_telling_line(error)[:160]}") from None
     except tf.errors.OpError as error:
@@ -45,6 +49,9 @@ def _session_errors() -> Iterator[Any]:
         ) from None
     finally:
         log.setLevel(level)
+
+
+_NO_VALUES = "NumPy wants values, but in a graph a tensor has none yet: use tf.… in place of np.…"
 
 
 def _telling_line(error: Exception) -> str:
@@ -67,13 +74,26 @@ def _fetched(answer: Callable[..., Any], fetch: str, feed: Mapping[str, Any]) ->
         names = [operation.name for operation in graph.get_operations()]
         for name in (fetch, *feed):
             if name not in names:
-                raise ValueError(
-                    f"no node is named {name!r}; there are {names}. (A name is taken as soon as "
-                    "another has the same letters, large or small, and the next one gets _1.)"
-                )
+                raise ValueError(_no_node(name, names))
         with tf1.Session(graph=graph) as session:
             feeds = {f"{name}:0": value for name, value in feed.items()}
             return session.run(f"{fetch}:0", feeds)
+
+
+def _no_node(name: str, names: list[str]) -> str:
+    """Say that a name is missing, and what there is at the top."""
+    text = f'no node is named {name!r}. Give the operation name="{name}"'
+    if any(each.lower() in (name, f"{name}_1") for each in names):
+        text += " (letters large or small count as the same, and what comes second gets _1)"
+    else:
+        text += " (without it, a - b makes a node called sub)"
+    return f"{text}. There are {[each for each in names if '/' not in each]}"
+
+
+def _plan_advice(trouble: str, inputs: Inputs) -> str | None:
+    if "broadcast" in trouble or "ncompatible shapes" in trouble or "must be equal" in trouble:
+        return "mean is [batch]; give it two axes of size 1 before you subtract it."
+    return None
 
 
 def _plan(
@@ -134,6 +154,7 @@ new_plan = through(
         expected=_plan,
         cases=_plan_cases,
         more=_plan_more,
+        advice=_plan_advice,
         slips={
             "The mean is taken over the whole batch; every image has its own.": (
                 lambda fetch, feed: _plan(
@@ -276,6 +297,8 @@ found_by_class = through(
         cases=_metric_cases,
         more=_metric_more,
         slips={
+            "All shares are 0. Are hits and images both counted by `update`? Does `==` compare "
+            "nodes? tf.equal compares values.": _shares(lambda counts: 0 * counts[0][0]),
             "Only the last batch counts: add to the variables, do not overwrite them.": _shares(
                 lambda counts: _ratio(*counts[-1])
             ),
@@ -328,7 +351,8 @@ def _graph_of(values: Named) -> Iterator[None]:
 
     with tf.Graph().as_default():
         for name, value in values.items():
-            tf.compat.v1.get_variable(name, initializer=value)
+            trainable = not name.endswith("global_step")
+            tf.compat.v1.get_variable(name, initializer=value, trainable=trainable)
         yield
 
 
@@ -342,8 +366,13 @@ def _carry(
     order: Callable[[Iterable[str]], list[str]] = sorted,
     keep: bool = True,
     shaped: bool = True,
+    steps: bool = True,
 ) -> dict[str, Any]:
-    there = {name: in_file.get(named(name, prefix)) for name in in_graph}
+    there = {
+        name: in_file.get(named(name, prefix))
+        for name in in_graph
+        if steps or not name.endswith("global_step")
+    }
     fit = {
         name: value
         for name, value in there.items()
@@ -372,6 +401,10 @@ def _carry_cases() -> Iterator[Inputs]:
         "net/",
     )
     yield case({"out/kernel": counting(2, 3)}, {"out/kernel": -counting(3, 2)})
+    begin, step = np.array(0), np.array(3000)
+    yield case({"kernel": kernel, "global_step": step}, {"kernel": new, "global_step": begin})
+    both = {"conv/kernel": 100 * kernel, "conv/bias": counting(3), "net/conv/kernel": kernel}
+    yield case(both, {"conv/kernel": new, "conv/bias": -counting(3)}, "net/")
 
 
 def _carry_more(rng: np.random.Generator) -> Iterator[Inputs]:
@@ -385,6 +418,9 @@ def _carry_more(rng: np.random.Generator) -> Iterator[Inputs]:
         in_file = {f"{prefix}{name}": rng.normal(size=shape) for name, shape in shapes.items()}
         in_file[f"{prefix}z1/kernel"] = rng.normal(size=(2, 3))
         del in_file[f"{prefix}a2/bias"]
+        in_file[f"{prefix}global_step"] = np.array(rng.integers(1, 1000))
+        in_graph["global_step"] = np.array(0)
+        in_file["a2/bias" if prefix else "other"] = rng.normal(size=(4,))
         yield {"in_file": in_file, "in_graph": in_graph, "prefix": prefix}
 
 
@@ -402,6 +438,10 @@ carry_over = through(
             "Nothing is found where the file's names begin with the prefix.": (
                 lambda f, g, p: _carry(f, g, p, named=lambda name, prefix: name)
             ),
+            "With a prefix, only names that begin with it count; what has the bare name is of "
+            "another network.": lambda f, g, p: _carry({p + n: v for n, v in f.items()} | f, g, p),
+            "Only the trainable variables come back. The global step is one that is not: "
+            "tf1.global_variables().": lambda f, g, p: _carry(f, g, p, steps=False),
             "The names end in ':0', which is a tensor's name; a variable's is variable.op.name.": (
                 lambda f, g, p: _carry(f, g, p, returned=lambda name: f"{name}:0")
             ),
@@ -424,7 +464,14 @@ _ASK = "train_and_ask(images, labels, test_images, start, steps, batch_size, rat
 
 def _ported(answer: Callable[..., Any], *inputs: Any) -> Any:
     with _session_errors():
-        return called(answer, *inputs, call=_ASK)
+        result = called(answer, *inputs, call=_ASK)
+    names = result.get("names") if isinstance(result, Mapping) else None
+    if isinstance(names, list) and any("_1" in str(name) for name in names):
+        raise ValueError(
+            f"it returns the names {names}; with _1 the second call of the network made new "
+            "variables. get_variable in a scope with reuse=tf1.AUTO_REUSE finds the old ones"
+        )
+    return result
 
 
 def _softmax(logits: Array) -> Array:
@@ -521,6 +568,10 @@ _port = through(
             "The hidden layer's ReLU is missing.": lambda *inputs: _old_program(
                 *inputs, activation=lambda values: values
             ),
+            "The first loss is that of logits that are all 0: everything was dropped. What is the "
+            "second argument of tf.nn.dropout today?": lambda *inputs: _old_program(
+                *inputs, activation=lambda values: 0 * values
+            ),
             "Every step sees the first batch; draw the next one in each run.": (
                 lambda *inputs: _old_program(*inputs, draw=lambda step: 0)
             ),
@@ -610,7 +661,14 @@ def _model_figures(design: Any, data: tuple[Array, ...]) -> Mapping[str, float]:
 
     def watched(features: Any, labels: Any, mode: str) -> EstimatorSpec:
         call = "model_fn(features, labels, mode)"
-        spec = called(design, features, labels, mode, call=call)
+        try:
+            spec = called(design, features, labels, mode, call=call)
+        except (TypeError, ValueError) as error:
+            if mode != ModeKeys.PREDICT or "None" not in str(error):
+                raise
+            raise ValueError(
+                f"{error} (mode {mode!r}: there are no labels; return before the loss)"
+            ).with_traceback(error.__traceback__) from None
         if mode != ModeKeys.TRAIN and isinstance(spec, EstimatorSpec):
             wanted = (spec.predictions or {}).values() if spec.loss is None else [spec.loss]
             random.update(_random_behind(wanted))
@@ -640,13 +698,29 @@ def _model_figures(design: Any, data: tuple[Array, ...]) -> Mapping[str, float]:
     }
 
 
-_MODEL_HINTS = {
+def _unless_weak(hint: str) -> Callable[[Mapping[str, Any]], str]:
+    """Return a hint at the limit that is silent about it while the network is weak."""
+
+    def say(figures: Mapping[str, Any]) -> str:
+        right = figures["right of all"]
+        if right >= 0.9:
+            return hint
+        return f"First the network: {right:.2f} of all are right. Leave the limit as it is."
+
+    return say
+
+
+_MODEL_HINTS: Mapping[str, Any] = {
     "random operations outside of training": "Something random, such as dropout, runs when it "
     "evaluates or predicts: draw it for ModeKeys.TRAIN only.",
-    "share answered": "Too many are left open. A lower limit answers more; a better network is "
-    "surer of what it knows.",
-    "right of the answered": "Too many of the sure answers are wrong. A higher limit leaves more "
-    "open; if both goals cannot be met, the network needs to learn more in its 150 steps.",
+    "share answered": _unless_weak(
+        "Too many are left open. A lower limit answers more; a better network is surer of what it "
+        "knows."
+    ),
+    "right of the answered": _unless_weak(
+        "Too many of the sure answers are wrong. A higher limit leaves more open; if both goals "
+        "cannot be met, the network needs to learn more in its 150 steps."
+    ),
 }
 
 
