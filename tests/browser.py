@@ -61,15 +61,25 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory) -> Iterator[Lab]:
-    """A JupyterLab on a copy of the lessons, so that nothing here is overwritten."""
-    folder = tmp_path_factory.mktemp("course")
+    """A JupyterLab on a copy of the lessons, so that nothing here is overwritten.
+
+    It knows nothing of how somebody here uses JupyterLab, and leaves nothing there.
+    """
+    folder, own = tmp_path_factory.mktemp("course"), tmp_path_factory.mktemp("lab")
+    places = ("JUPYTERLAB_WORKSPACES_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTER_CONFIG_DIR")
+    environment = os.environ | {name: str(own / name) for name in places}
     shutil.copytree(LESSONS, folder / "lessons")
     log = folder / "lab.log"
     command = [sys.executable, "-m", "cnncourse.cli", "lab", "--no-browser", "--"]
     command += [f"--ServerApp.port={free_port()}", "--LabApp.expose_app_in_browser=True"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=folder, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
         )
     try:
         deadline = time.monotonic() + 120
@@ -109,6 +119,8 @@ def browser(tmp_path_factory) -> Iterator[Any]:
     service = webdriver.ChromeService(executable_path=DRIVER)
     driver = webdriver.Chrome(options=options, service=service)
     driver.set_script_timeout(180)
+    # JupyterLab's current tab is the one that has the focus, which a hidden window may lack.
+    driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})
     yield driver
     driver.quit()
 

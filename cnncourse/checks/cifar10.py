@@ -442,7 +442,7 @@ def _trained(
     return {
         "epochs trained": done(weights)[0],
         "best is of epoch": done(best)[0] if len(set(done(best))) == 1 else done(best),
-        "losses": _as_texts(seen),
+        "losses": _as_texts(list(seen)),
     }
 
 
