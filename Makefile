@@ -29,7 +29,7 @@ lab: $(READY)
 	@$(BIN)/cnncourse lab
 
 test: lint
-	$(BIN)/python -m pytest --nbval -n 3 --dist loadfile
+	$(BIN)/python -m pytest --nbval -n 2 --dist loadfile
 
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet . || { echo "format: run .venv/bin/ruff format ." >&2; exit 1; }

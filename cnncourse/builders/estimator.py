@@ -21,7 +21,6 @@ import tensorflow as tf
 
 from cnncourse.builders.in_session import forward, optimizer_of
 from cnncourse.builders.params import checked_params, initial_params
-from cnncourse.data.dataset import prefetched
 from cnncourse.layers import cross_entropy
 from cnncourse.networks import NETWORKS, Network
 
@@ -341,7 +340,9 @@ def numpy_input_fn(
             lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), parts
         )
         dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-        return _next_of(prefetched(dataset))
+        options = tf.data.Options()
+        options.autotune.enabled = False  # as in `ImageDataset.to_tf`: who leaves would wait for it
+        return _next_of(dataset.prefetch(2).with_options(options))
 
     return input_fn
 
