@@ -366,7 +366,13 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing_running(solution, tmp_path):
     put(tmp_path / "in", "a.ipynb", content=nbformat.writes(small.hand_in(double=slow)).encode())
     command = [sys.executable, "-m", "cnncourse.cli", "grade", str(solution)]
     command += [str(tmp_path / "in"), "--out", str(tmp_path / "out")]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # A shell that starts the tests with "&" has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     process = psutil.Process(child.pid)
     deadline = time.monotonic() + 120
     while len(process.children(recursive=True)) < 4 and time.monotonic() < deadline:
