@@ -16,7 +16,15 @@ import pytest
 from cnncourse import arithmetic, reference
 from cnncourse import checks as check
 from cnncourse.checks import convolution
-from cnncourse.checks.core import Check, CheckFailed, Target, attempt, difference, plain
+from cnncourse.checks.core import (
+    Check,
+    CheckFailed,
+    Complaint,
+    Target,
+    attempt,
+    difference,
+    plain,
+)
 
 Array = np.ndarray
 
@@ -422,7 +430,7 @@ def test_numpy_settings_of_the_student_do_not_matter() -> None:
 
 def figures(design: Any) -> dict[str, float]:
     if not isinstance(design, list):
-        raise ValueError("is not a list")
+        raise Complaint("is not a list")
     return {"length": len(design), "mean": float(np.mean(design))}
 
 

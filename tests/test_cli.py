@@ -491,12 +491,15 @@ def train_asked(monkeypatch, *argv, diverges=False):
 
 
 def test_train_follows_the_recipe(monkeypatch, capsys):
+    import keras
+
     asked = train_asked(monkeypatch, "mnist-tf", "--build", "eager", "--checkpoints", "there")
     assert (asked["steps"], asked["epochs"], asked["batch_size"]) == (1_000, None, 64)
     assert (asked["loss_reduction"], asked["seed"], asked["checkpoints"]) == ("sum", 0, "there")
     assert asked["images"].x_train.shape == (55_000, 28, 28, 1)
     assert asked["images"].x_train.dtype == "float32"
-    assert asked["optimizer"].name == "adam"
+    assert type(asked["optimizer"]) is keras.optimizers.Adam
+    assert float(asked["optimizer"].learning_rate) == pytest.approx(1e-3)
     assert type(asked["model"]).__module__ == "cnncourse.builders.in_tensorflow"
     said = "mnist-tf, offline data, one process: 7 steps, test accuracy ≈ 0.5000, 2.0 s of training"
     assert capsys.readouterr().out == f"{said}\n"

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnncourse import reference
 from cnncourse.checks.convolution import SWAPPED, TURNED, digits, powers
-from cnncourse.checks.core import Check, Inputs, Target
+from cnncourse.checks.core import Check, Complaint, Inputs, Target
 
 __all__ = ["agrees", "bent_backward", "conv_backward", "learner", "loss_backward"]
 
@@ -162,7 +162,7 @@ def _log_of_p(less: float) -> Callable[[Array, Array], tuple[float, Array]]:
 
 def _one_batch_only(logits: Array, labels: Array) -> tuple[float, Array]:
     if len(labels) == 1:
-        raise ValueError("one image has one softmax")
+        raise Complaint("one image has one softmax")
     return _softmax_of_all(logits, labels)
 
 
@@ -610,24 +610,24 @@ def _learned(
     try:
         train, predict = design
     except (TypeError, ValueError):
-        raise ValueError("is not (train, predict), two functions") from None
+        raise Complaint("is not (train, predict), two functions") from None
     images, labels, others, truth = (array.copy() for array in data)
     used = time.thread_time()
     params = train(images, labels)
     used = time.thread_time() - used
     if not isinstance(params, Mapping) or not params:
-        raise ValueError("train does not return its parameters, a dictionary of arrays")
+        raise Complaint("train does not return its parameters, a dictionary of arrays")
     count = sum(int(np.size(array)) for array in params.values())
     logits = np.asarray(predict(params, others.copy()))
     if logits.shape != (len(others), 10):
-        raise ValueError(f"predict returns shape {logits.shape}; ten logits for each image are due")
+        raise Complaint(f"predict returns shape {logits.shape}; ten logits for each image are due")
     if not np.isfinite(logits).all():
-        raise ValueError(
+        raise Complaint(
             "numbers have become nan: the step is too large; make it smaller, or let it shrink"
         )
     read = float((logits.argmax(1) == truth).mean())
     if _read_without(predict, params, others, truth) > CHANCE:
-        raise ValueError(
+        raise Complaint(
             "predict reads digits even if all parameters are 0: what train has learnt must be in "
             "the dictionary that it returns"
         )

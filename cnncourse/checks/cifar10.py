@@ -751,24 +751,24 @@ def _network_figures(design: Any, data: Photographs) -> Mapping[str, float]:
     try:
         new_model, learning_rate = design
     except (TypeError, ValueError):
-        raise ValueError("is not (new_model, learning_rate)") from None
+        raise Complaint("is not (new_model, learning_rate)") from None
     if not callable(new_model):
-        raise ValueError("new_model is no function: give its name, without brackets")
+        raise Complaint("new_model is no function: give its name, without brackets")
     if learning_rate is None:
-        raise ValueError("learning_rate is still None; set a number such as 0.001")
+        raise Complaint("learning_rate is still None; set a number such as 0.001")
     earlier = new_model()
     keras.utils.set_random_seed(0)  # for both parts: the start is no part of the difference
     model = new_model()
     if not isinstance(model, keras.Model):
-        raise ValueError(f"new_model returns {type(model).__name__}, which is no Keras model")
+        raise Complaint(f"new_model returns {type(model).__name__}, which is no Keras model")
     if model is earlier:
-        raise ValueError("new_model returns the same model twice: build it inside the function")
+        raise Complaint("new_model returns the same model twice: build it inside the function")
     shape = tuple(model(data.images[:3]).shape)
     if shape != (3, 2):
-        raise ValueError(f"the model gives shape {shape} for 3 images; logits of (3, 2) are due")
+        raise Complaint(f"the model gives shape {shape} for 3 images; logits of (3, 2) are due")
     parameters = model.count_params()
     if parameters > 10 * PARAMETERS:  # its training would take long, and is not worth it
-        raise ValueError(
+        raise Complaint(
             f"the model has {parameters:,} parameters; at most {PARAMETERS:,} are allowed"
         )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnncourse import arithmetic, reference
-from cnncourse.checks.core import Check, Inputs, Target, attempt
+from cnncourse.checks.core import Check, Complaint, Inputs, Target
 
 __all__ = ["conv2d", "kernel", "same_zeros", "slide", "stack"]
 
@@ -288,13 +288,13 @@ def _conv_more(rng: np.random.Generator) -> Iterator[Inputs]:
 
 def _swapped_filters(x: Array, k: Array, b: Array, s: int, p: str) -> Array:
     if k.shape[2] != k.shape[3]:
-        raise ValueError("with unlike numbers of channels and filters this mistake raises")
+        raise Complaint("with unlike numbers of channels and filters this mistake raises")
     return reference.conv2d(x, k.swapaxes(2, 3), b, s, p)
 
 
 def _conv_standing(x: Array, k: Array, b: Array, s: int, p: str) -> Array:
     if p != "VALID":
-        raise ValueError("which zeros such code adds is anybody's guess")
+        raise Complaint("which zeros such code adds is anybody's guess")
     _, rows, columns, _ = reference.conv2d(x, k, b, s, p).shape
     return reference.conv2d(x, k, b, 1, p)[:, :rows, :columns]
 
@@ -437,9 +437,9 @@ def _responses(design: Any, images: Array) -> tuple[Array, Array, float]:
         numbers, threshold = design
         numbers, threshold = np.asarray(numbers, float), float(threshold)
     except (TypeError, ValueError):
-        raise ValueError("is not (kernel, threshold), an array and a number") from None
+        raise Complaint("is not (kernel, threshold), an array and a number") from None
     if numbers.ndim != 2 or max(numbers.shape) > 5:
-        raise ValueError(f"kernel has shape {numbers.shape}; give at most 5 rows and 5 columns")
+        raise Complaint(f"kernel has shape {numbers.shape}; give at most 5 rows and 5 columns")
     maps = np.maximum(reference.conv2d(images, numbers[..., None, None]), 0)
     return numbers, maps.mean((1, 2, 3)), threshold
 
@@ -483,11 +483,10 @@ def kernel(design: Any, *, half: int = 0) -> None:
     images, fours = fours_and_noughts(half)  # here: loading it may take longer than measuring
     right, wanted = f"right, of {len(fours)}", int(np.ceil((0.95, 0.92)[half] * len(fours)))
     goals = {"|sum of the kernel|": ("at most", 0), right: ("at least", wanted)}
-    hints = {
-        "|sum of the kernel|": "Numbers that add up to 0 see no difference between paper and ink."
+    hints: Mapping[str, Any] = {
+        "|sum of the kernel|": "Numbers that add up to 0 see no difference between paper and ink.",
+        right: lambda figures: _kernel_hint(design, images, fours, wanted),
     }
-    if hint := attempt(_kernel_hint, design, images, fours, wanted).result:
-        hints[right] = hint
     Target("kernel", _kernel_figures, goals, hints)(design, images=images, fours=fours)
 
 
@@ -497,7 +496,7 @@ def kernel(design: Any, *, half: int = 0) -> None:
 def stack_figures(layers: Sequence[Any], size: int = 32) -> Mapping[str, float]:
     """Return what a stack of VALID convolutions on ``size`` × ``size`` × 3 sees and costs."""
     if not isinstance(layers, list | tuple) or not layers:
-        raise ValueError("is not a list of layers, each (kernel, stride, filters)")
+        raise Complaint("is not a list of layers, each (kernel, stride, filters)")
     channels, parameters, multiply_adds, skipped = 3, 0, 0, 0
     for number, layer in enumerate(layers, start=1):
         try:
@@ -505,7 +504,7 @@ def stack_figures(layers: Sequence[Any], size: int = 32) -> Mapping[str, float]:
             size = arithmetic.output_size(size, side, stride)
             parameters += arithmetic.conv_parameters(side, channels, filters)
         except (TypeError, ValueError) as error:
-            raise ValueError(
+            raise Complaint(
                 f"layer {number}, {layer!r}, is no (kernel, stride, filters): {error}"
             ) from None
         multiply_adds += arithmetic.conv_multiply_adds(size, size, side, channels, filters)

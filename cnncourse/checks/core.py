@@ -595,7 +595,7 @@ class Target:
     Attributes:
         name: what messages call the design.
         measure: takes the design (and the keywords of the call) and returns numbers by name;
-            raises ValueError with the remedy for a design that cannot be measured. It runs with a
+            raises Complaint with the remedy for a design that cannot be measured. It runs with a
             time limit, so it may call functions that the student wrote.
         goals: for each number ("at least" or "at most", bound).
         hints: for a number, what to try if it misses its goal; or a function that says so, given
@@ -617,13 +617,10 @@ class Target:
             raise _failure(self.name, "is still None: put your design there")
         ran = attempt(lambda: self.measure(design, **setting), seconds=self.seconds)
         if ran.trouble:
-            trouble = ran.trouble.removeprefix("stops with ValueError: ")
-            if ran.timed_out and self.too_slow:
-                trouble = self.too_slow
             text = shown(plain(design))
             raise _failure(
                 self.name,
-                trouble,
+                self.too_slow if ran.timed_out and self.too_slow else ran.trouble,
                 Design=None if "<function " in text else text,
                 It_printed=_first_lines(ran.printed),
             )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cnncourse import reference
-from cnncourse.checks.core import Check, Inputs, Target
+from cnncourse.checks.core import Check, Complaint, Inputs, Target
 from cnncourse.checks.tensorflow import called, counting, floats, small_digits, through
 
 __all__ = ["first_difference", "moved", "new_model", "rms_norm", "small_model"]
@@ -200,11 +200,11 @@ def _answered(answer: Callable[..., Any], images: Array, weights: list[Array]) -
     call = "new_model(height, width, channels, classes)"
     model = called(answer, *images.shape[1:], len(weights[-1]), call=call)
     if not isinstance(model, keras.Model):
-        raise ValueError(f"new_model returns {model!r}; it has to return the keras.Model")
+        raise Complaint(f"new_model returns {model!r}; it has to return the keras.Model")
     if trouble := _other_shapes([weight.shape for weight in model.get_weights()], weights):
-        raise ValueError(trouble)
+        raise Complaint(trouble)
     if len(model.trainable_weights) != len(weights):
-        raise ValueError("some of its weights are not trainable")
+        raise Complaint("some of its weights are not trainable")
     model.set_weights(weights)
     return model(images)
 
@@ -540,29 +540,29 @@ def _normed_by(
     call = "RMSNorm(epsilon=0.5, name='norm'), RMSNorm() or RMSNorm(name='norm')"
     layer = called(answer, name="norm", call=call, **settings)
     if not isinstance(layer, keras.layers.Layer):
-        raise ValueError(f"{layer!r} is no layer: begin with class RMSNorm(keras.layers.Layer)")
+        raise Complaint(f"{layer!r} is no layer: begin with class RMSNorm(keras.layers.Layer)")
     if layer.name != "norm":
-        raise ValueError("RMSNorm(name='norm') has another name: hand **kwargs on to super()")
+        raise Complaint("RMSNorm(name='norm') has another name: hand **kwargs on to super()")
     inputs = keras.Input(images.shape[1:])
     try:
         made = layer(inputs)
     except Exception as error:
         if "numpy" not in str(error).lower() and "symbolic" not in str(error).lower():
             raise
-        said = ValueError("NumPy cannot compute with Keras' tensors: use keras.ops")
+        said = Complaint("NumPy cannot compute with Keras' tensors: use keras.ops")
         raise said.with_traceback(error.__traceback__) from None
     model = keras.Model(inputs, made)
     if len(model.trainable_weights) != 1:
-        raise ValueError(f"it has {len(model.trainable_weights)} trainable weights; 1 is wanted")
+        raise Complaint(f"it has {len(model.trainable_weights)} trainable weights; 1 is wanted")
     start = model.get_weights()[0]
     if start.shape != gain.shape:
-        raise ValueError(
+        raise Complaint(
             f"the gain has shape {start.shape}; one number per channel, {gain.shape}, is wanted"
         )
     model.set_weights([gain])
     config = layer.get_config()
     if not isinstance(config, dict) or "name" not in config:
-        raise ValueError(
+        raise Complaint(
             "get_config lacks the layer's name: begin with what super().get_config() returns"
         )
     if saved:
@@ -575,7 +575,7 @@ def _normed_by(
         total = tf.reduce_sum(outputs)
     slope = tape.gradient(total, model.trainable_weights[0])
     if slope is None:
-        raise ValueError("the outputs do not depend on the gain: is it multiplied in `call`?")
+        raise Complaint("the outputs do not depend on the gain: is it multiplied in `call`?")
     return {"gain at the start": start, "outputs": outputs, "slope of gain": slope}
 
 
@@ -689,22 +689,20 @@ rms_norm = through(
 STEPS, BATCH = 500, 32
 
 
-def _small_figures(
-    design: Any, data: tuple[Array, ...], half: int, hints: dict[str, str]
-) -> Mapping[str, float]:
+def _small_figures(design: Any, data: tuple[Array, ...], half: int) -> Mapping[str, float]:
     import keras
     import tensorflow as tf
 
     if not callable(design) or isinstance(design, keras.Model):
-        raise ValueError(f"is {design!r}; give the function small_model, without brackets")
+        raise Complaint(f"is {design!r}; give the function small_model, without brackets")
     images, labels, test_images, test_labels = data
     keras.utils.set_random_seed(half)
     model = called(design, call="small_model()")
     if not isinstance(model, keras.Model) or model.output_shape != (None, 10):
-        raise ValueError("small_model has to return a keras.Model that gives 10 logits")
+        raise Complaint("small_model has to return a keras.Model that gives 10 logits")
     first = np.asarray(model(images[:99], training=False))
     if np.allclose(first.sum(axis=1), 1, atol=1e-3) and first.min() >= 0:
-        raise ValueError("ends in softmax; logits are wanted")
+        raise Complaint("ends in softmax; logits are wanted")
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.03, STEPS))
     variables = [weight.value for weight in model.trainable_weights]
     optimizer.build(model.trainable_weights)
@@ -724,25 +722,30 @@ def _small_figures(
         chosen = rng.integers(0, len(images), BATCH)
         step(images[chosen], labels[chosen])
     right = np.argmax(model(test_images, training=False), axis=1) == test_labels
-    if right.mean() < 0.2:
-        hints["right"] = _BY_CHANCE
     return {"parameters": model.count_params(), "right": float(right.mean())}
 
 
-_BY_CHANCE = (
-    "It answers as by chance: at this rate ReLUs can die; try leaky_relu or elu as activation."
-)
-_SMALL_HINTS = {
+def _right_hint(figures: Mapping[str, Any]) -> str:
+    if figures["right"] < 0.2:
+        return (
+            "It answers as by chance: at this rate ReLUs can die; try leaky_relu or elu as "
+            "activation."
+        )
+    return (
+        "It sees too little or keeps too little: how large is the receptive field before the last "
+        "pooling, and how many numbers reach the last layer?"
+    )
+
+
+_SMALL_HINTS: Mapping[str, Any] = {
     "parameters": "Where do they sit? A dense layer on a flattened map is dear; pooling the map "
     "first is cheap. A 3 × 3 layer costs 9 · in · out.",
-    "right": "It sees too little or keeps too little: how large is the receptive field before the "
-    "last pooling, and how many numbers reach the last layer?",
+    "right": _right_hint,
 }
 
 
 def small_model(design: Any, *, half: int = 0) -> None:
     """Check task 5's function that returns a model; ``half`` 1 exchanges the halves."""
     goals = {"parameters": ("at most", 600), "right": ("at least", (0.91, 0.85)[half])}
-    hints = dict(_SMALL_HINTS)
-    target = Target("small_model", _small_figures, goals, hints, seconds=90)
-    target(design, data=small_digits(half), half=half, hints=hints)
+    target = Target("small_model", _small_figures, goals, _SMALL_HINTS, seconds=90)
+    target(design, data=small_digits(half), half=half)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cnncourse import arithmetic, reference
-from cnncourse.checks.core import Check, Inputs, Target
+from cnncourse.checks.core import Check, Complaint, Inputs, Target
 from cnncourse.networks import NETWORKS
 
 __all__ = ["largest_batch", "layer_table", "pixels_seen", "small_network"]
@@ -30,10 +30,10 @@ NUMBER = 4  # bytes
 
 
 def _layer(shape: Shape, layer: Sequence[Any]) -> Row:
-    """Return a layer's row, or raise ValueError with the remedy."""
+    """Return a layer's row, or raise Complaint with the remedy."""
     match tuple(layer):
         case ("conv" | "pool" as kind, *_) if len(shape) != 3:
-            raise ValueError(f"a {kind} takes maps; put it before the flatten")
+            raise Complaint(f"a {kind} takes maps; put it before the flatten")
         case ("conv", filters, kernel, stride, padding):
             rows, columns = (
                 arithmetic.output_size(side, kernel, stride, padding) for side in shape[:2]
@@ -50,8 +50,8 @@ def _layer(shape: Shape, layer: Sequence[Any]) -> Row:
             weights = arithmetic.dense_parameters(shape[0], units, bias=False)
             return (units,), weights + units, weights
         case ("dense", _):
-            raise ValueError('a dense layer takes one row of numbers; put ("flatten",) before it')
-    raise ValueError(
+            raise Complaint('a dense layer takes one row of numbers; put ("flatten",) before it')
+    raise Complaint(
         'a layer is ("conv", filters, kernel, stride, padding), ("pool", window, stride, padding), '
         '("flatten",) or ("dense", units)'
     )
@@ -561,7 +561,7 @@ def network_figures(layers: Any, part: int = 0) -> Mapping[str, float]:
     mean over three draws of the kernels.
     """
     if not isinstance(layers, list | tuple) or not layers:
-        raise ValueError("the network is not a list of layers")
+        raise Complaint("the network is not a list of layers")
     shape: Shape = (28, 28, 1)
     rows: list[Row] = []
     for number, layer in enumerate(layers, start=1):
@@ -569,10 +569,10 @@ def network_figures(layers: Any, part: int = 0) -> Mapping[str, float]:
             rows.append(_layer(shape, layer))
         except (TypeError, ValueError) as error:
             text = str(error).replace("padding 'same'", "padding 'SAME'")
-            raise ValueError(f"layer {number}, {layer!r}: {text}") from None
+            raise Complaint(f"layer {number}, {layer!r}: {text}") from None
         shape = rows[-1][0]
     if tuple(layers[-1]) != ("dense", 10):
-        raise ValueError('the last layer must be ("dense", 10), the ten logits')
+        raise Complaint('the last layer must be ("dense", 10), the ten logits')
     work = sum(row[2] for row in rows)
     before_last = prod(rows[-2][0]) if len(rows) > 1 else 28 * 28
     limits = {
@@ -582,7 +582,7 @@ def network_figures(layers: Any, part: int = 0) -> Mapping[str, float]:
     if much := [
         f"{n:,} {what} ({most:,} at most)" for what, (n, most) in limits.items() if n > most
     ]:
-        raise ValueError(f"the network is too large for the trial: {' and '.join(much)}")
+        raise Complaint(f"the network is too large for the trial: {' and '.join(much)}")
     windows = [(layer[-3], layer[-2]) for layer in layers if layer[0] in ("conv", "pool")]
     images, labels = large_digits(part)
     read = [_read(_values(layers[:-1], images, seed + 10 * part), labels) for seed in range(3)]
@@ -606,27 +606,26 @@ _NETWORK_HINTS = {
     "multiply-adds": (
         "places × kernel² × channels in × filters: have few places before you have many filters."
     ),
-    "read with random kernels": (
-        "Too little of the digit comes through: more filters, or more places in the last map."
-    ),
 }
+
+
+def _read_hint(design: Sequence[Any]) -> str:
+    text = "Too little of the digit comes through: more filters, or more places in the last map."
+    if "dense" in [layer[0] for layer in design[:-1]]:
+        text += " A dense layer before the last one is random here as well; leave it out."
+    return text
 
 
 def small_network(design: Any, *, part: int = 0) -> None:
     """Check task 4's layers; ``part`` 1 reads digits that students have not seen."""
     large_digits(part)  # here: loading them may take longer than measuring
-    hints = dict(_NETWORK_HINTS)
-    if isinstance(design, list | tuple) and "dense" in [
-        one[0] for one in design[:-1] if isinstance(one, list | tuple) and one
-    ]:
-        hints["read with random kernels"] += (
-            " A dense layer before the last one is random here as well; leave it out."
-        )
+    read = "read with random kernels"
+    hints: Mapping[str, Any] = {**_NETWORK_HINTS, read: lambda figures: _read_hint(design)}
     lenet = table((28, 28, 1), LENET)
     goals = {
         "pixels seen along a side": ("at least", 21),
         "parameters": ("at most", sum(row[1] for row in lenet) // 500),
         "multiply-adds": ("at most", sum(row[2] for row in lenet) // 50),
-        "read with random kernels": ("at least", (0.85, 0.84)[part]),
+        read: ("at least", (0.85, 0.84)[part]),
     }
     Target("small_network", network_figures, goals, hints)(design, part=part)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnncourse.checks.core import Check, Inputs, Target
+from cnncourse.checks.core import Check, Complaint, Inputs, Target
 from cnncourse.checks.tensorflow import called, through
 
 __all__ = [
@@ -176,7 +176,7 @@ class _OneArray:
 
     def __iter__(self) -> "_OneArray":
         if self.start >= len(self.images):
-            raise ValueError(
+            raise Complaint(
                 "The batches come once; a second loop over them finds nothing. Carry both sums in "
                 "the first"
             )
@@ -208,7 +208,7 @@ def _through_one_array(answer: Callable[..., Any], images: Array, size: int) -> 
         if traced:
             tracemalloc.stop()
     if traced and batches.grown > images.nbytes / 2:
-        raise ValueError(
+        raise Complaint(
             "it keeps all batches, and so the whole set is in memory: keep sums of them instead"
         )
     return found
@@ -365,10 +365,10 @@ def _with_trials(answer: Callable[..., Any], largest: int) -> dict[str, Any]:
 
     def fits(batch: int) -> bool:
         if isinstance(batch, bool) or int(batch) != batch or batch < 1:
-            raise ValueError(f"it tries a batch of {batch!r}; batches are 1, 2, 3 ...")
+            raise Complaint(f"it tries a batch of {batch!r}; batches are 1, 2, 3 ...")
         trials.append(int(batch))
         if len(trials) > 500:
-            raise ValueError(f"it has made {len(trials)} trials and goes on")
+            raise Complaint(f"it has made {len(trials)} trials and goes on")
         return batch <= largest
 
     found = called(answer, fits, call="largest_fitting(fits)")
@@ -614,16 +614,17 @@ def network_figures(layers: Any, batch: int = 512) -> Mapping[str, float]:
 
     kinds = (Conv, MaxPool, Dropout, Flatten, Dense)
     if not isinstance(layers, Iterable) or not all(isinstance(layer, kinds) for layer in layers):
-        raise ValueError("is no list of Conv, MaxPool, Dropout, Flatten and Dense layers")
+        raise Complaint("is no list of Conv, MaxPool, Dropout, Flatten and Dense layers")
     layers = tuple(layers)
     if not layers or layers[-1] != Dense(10, None):
-        raise ValueError("does not end in Dense(10, None), the logits")
+        raise Complaint("does not end in Dense(10, None), the logits")
+    _refuse_tricks(layers)
     network = replace(NETWORKS["cifar10-lenet-keras"], name="yours", layers=layers)
     try:
         rows = network.table()
         planned = plan(network, batch)
     except (TypeError, ValueError, IndexError) as error:
-        raise ValueError(f"these layers do not fit together: {error}") from None
+        raise Complaint(f"these layers do not fit together: {error}") from None
     filters = [layer.filters for layer in layers if isinstance(layer, Conv)]
     windows: list[tuple[int, int]] = []
     shape: tuple[int, ...] = (32, 32, 3)
@@ -643,29 +644,35 @@ def network_figures(layers: Any, batch: int = 512) -> Mapping[str, float]:
     }
 
 
-def _lean_rules(layers: Iterable[Any]) -> None:
-    """Raise ValueError for a layer that meets the goals and learns nothing by it."""
+def _refuse_tricks(layers: Iterable[Any]) -> None:
+    """Raise Complaint for a layer that meets the goals and learns nothing by it."""
     from cnncourse.networks import Conv, Dense, MaxPool
 
     for layer in layers:
         side = getattr(layer, "kernel", getattr(layer, "window", 0))
         if isinstance(layer, Conv) and not 2 <= side <= 7:
-            raise ValueError(f"has {layer}: kernels from 2 to 7 are wanted")
+            raise Complaint(f"has {layer}: kernels from 2 to 7 are wanted")
         if isinstance(layer, MaxPool) and side not in (2, 3):
-            raise ValueError(f"has {layer}: windows of 2 or 3 are wanted")
+            raise Complaint(f"has {layer}: windows of 2 or 3 are wanted")
         if isinstance(layer, Conv | MaxPool) and layer.stride > side:
-            raise ValueError(f"has {layer}: its stride leaves pixels out that no window sees")
+            raise Complaint(f"has {layer}: its stride leaves pixels out that no window sees")
         if isinstance(layer, Dense) and layer.units < 10:
-            raise ValueError(
+            raise Complaint(
                 f"has {layer}: ten classes do not fit through it; 10 units at least are wanted"
             )
 
 
-_LEAN_HINTS = {
-    "peak of a step, MB": (
+def _peak_hint(design: Iterable[Any]) -> str:
+    from cnncourse.networks import MaxPool
+
+    pools = any(isinstance(layer, MaxPool) for layer in design)
+    return (
         "Which part is large? The line with plan above the test says. Every number of a map is "
         "there for each of the images, and its gradient as well."
-    ),
+    ) + (" A pooling keeps what it was given." if pools else "")
+
+
+_LEAN_HINTS = {
     "pixels seen along a side": "A stride makes every later kernel reach further.",
     "places of the last maps": "Each stride of 2 leaves a quarter of the places.",
     "filters of the narrowest": "What a narrow layer does not let through, no later one gets.",
@@ -683,15 +690,8 @@ def lean_network(design: Any, *, batch: int = 512) -> None:
         "places of the last maps": ("at least", 64),
         "filters of the last maps": ("at least", 64),
     }
-    hints = dict(_LEAN_HINTS)
-
-    def measure(layers: Any, batch: int) -> Mapping[str, float]:
-        from cnncourse.networks import MaxPool
-
-        figures = network_figures(layers, batch)
-        _lean_rules(layers)
-        if any(isinstance(layer, MaxPool) for layer in layers):
-            hints["peak of a step, MB"] += " A pooling keeps what it was given."
-        return figures
-
-    Target("lean_network", measure, goals, hints)(design, batch=batch)
+    hints: Mapping[str, Any] = {
+        **_LEAN_HINTS,
+        "peak of a step, MB": lambda figures: _peak_hint(design),
+    }
+    Target("lean_network", network_figures, goals, hints)(design, batch=batch)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnncourse import arithmetic, reference
 from cnncourse.checks.convolution import PAIR_FOR_EVERY_AXIS, STANDING, digits
-from cnncourse.checks.core import Check, Inputs, Target
+from cnncourse.checks.core import Check, Complaint, Inputs, Target
 
 __all__ = ["hand_back", "max_pool", "mean_pool", "pools"]
 
@@ -198,7 +198,7 @@ def _with_padding_of_stride_1(pool: Callable[..., Array]) -> Pool:
 def _pool_standing(pool: Callable[..., Array]) -> Pool:
     def wrong(maps: Array, window: int, stride: int, padding: str) -> Array:
         if padding != "VALID":
-            raise ValueError("how such code pads is anybody's guess")
+            raise Complaint("how such code pads is anybody's guess")
         _, rows, columns, _ = pool(maps, window, stride, padding).shape
         return pool(maps, window, 1, padding)[:, :rows, :columns]
 
@@ -528,18 +528,18 @@ def edge_maps(part: int) -> tuple[Array, Array]:
 def _pooled(maps: Array, design: Any) -> Array:
     """Return maps [batch, height, width, channels] after every pooling of a design, with SAME."""
     if not isinstance(design, list | tuple):
-        raise ValueError('is not a list of poolings, each ("max" or "mean", window, stride)')
+        raise Complaint('is not a list of poolings, each ("max" or "mean", window, stride)')
     kinds = {"max": reference.max_pool2d, "mean": reference.avg_pool2d}
     for number, layer in enumerate(design, start=1):
         try:
             kind, window, stride = layer
             if kind not in kinds:
-                raise ValueError('the first is "max" or "mean"')
+                raise Complaint('the first is "max" or "mean"')
             if window > min(maps.shape[1:3]):
-                raise ValueError(f"the map has {maps.shape[1]} × {maps.shape[2]} places only")
+                raise Complaint(f"the map has {maps.shape[1]} × {maps.shape[2]} places only")
             maps = kinds[kind](maps, window, stride, "same")
         except (TypeError, ValueError) as error:
-            raise ValueError(
+            raise Complaint(
                 f"pooling {number}, {layer!r}, is no (kind, window, stride): {error}"
             ) from None
     return maps

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnncourse.checks.core import Check, Inputs, Target
+from cnncourse.checks.core import Check, Complaint, Inputs, Target
 from cnncourse.checks.tensorflow import called, counting, floats, small_digits, through
 
 __all__ = ["carry_over", "found_by_class", "model_fn", "new_plan", "train_and_ask"]
@@ -26,25 +26,25 @@ def _session_errors() -> Iterator[Any]:
     log.setLevel("ERROR")
     try:
         if not tf.executing_eagerly():
-            raise ValueError(
+            raise Complaint(
                 "eager execution is off in this kernel: remove disable_eager_execution, restart "
                 "the kernel, and work in `with tf.Graph().as_default():`"
             )
         yield tf.compat.v1
         if not tf.executing_eagerly():
-            raise ValueError(
+            raise Complaint(
                 "it switches off eager execution, for the whole kernel: restart it, and work in "
                 "`with tf.Graph().as_default():` instead"
             )
     except NotImplementedError as error:
         if "symbolic" not in str(error):
             raise
-        raise NotImplementedError(_NO_VALUES).with_traceback(error.__traceback__) from None
+        raise Complaint(_NO_VALUES).with_traceback(error.__traceback__) from None
     except tf.errors.FailedPreconditionError as error:
-        raise ValueError(f"a variable has no value: {_telling_line(error)[:160]}") from None
+        raise Complaint(f"a variable has no value: {_telling_line(error)[:160]}") from None
     except tf.errors.OpError as error:
         name = type(error).__name__
-        raise ValueError(f"{name}: {_telling_line(error)}").with_traceback(
+        raise Complaint(f"{name}: {_telling_line(error)}").with_traceback(
             error.__traceback__
         ) from None
     finally:
@@ -70,11 +70,11 @@ def _fetched(answer: Callable[..., Any], fetch: str, feed: Mapping[str, Any]) ->
     with _session_errors() as tf1:
         graph = called(answer, call="new_plan()")
         if not isinstance(graph, tf.Graph):
-            raise ValueError(f"new_plan returns {graph!r}; it has to return the tf.Graph")
+            raise Complaint(f"new_plan returns {graph!r}; it has to return the tf.Graph")
         names = [operation.name for operation in graph.get_operations()]
         for name in (fetch, *feed):
             if name not in names:
-                raise ValueError(_no_node(name, names))
+                raise Complaint(_no_node(name, names))
         with tf1.Session(graph=graph) as session:
             feeds = {f"{name}:0": value for name, value in feed.items()}
             return session.run(f"{fetch}:0", feeds)
@@ -193,11 +193,11 @@ def _series(answer: Callable[..., Any], series: list[Batches], classes: int) -> 
         call = "found_by_class(labels, predicted, classes)"
         pair = called(answer, labels, predicted, classes, call=call)
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise ValueError(f"it returns {pair!r}; a pair of nodes is wanted, (value, update)")
+            raise Complaint(f"it returns {pair!r}; a pair of nodes is wanted, (value, update)")
         value, update = pair
         if tf1.global_variables():
             names = [variable.op.name for variable in tf1.global_variables()]
-            raise ValueError(
+            raise Complaint(
                 f"{names} are global variables, saved and trained with the network; make them "
                 "local ones"
             )
@@ -467,7 +467,7 @@ def _ported(answer: Callable[..., Any], *inputs: Any) -> Any:
         result = called(answer, *inputs, call=_ASK)
     names = result.get("names") if isinstance(result, Mapping) else None
     if isinstance(names, list) and any("_1" in str(name) for name in names):
-        raise ValueError(
+        raise Complaint(
             f"it returns the names {names}; with _1 the second call of the network made new "
             "variables. get_variable in a scope with reuse=tf1.AUTO_REUSE finds the old ones"
         )
@@ -655,7 +655,7 @@ def _model_figures(design: Any, data: tuple[Array, ...]) -> Mapping[str, float]:
     from cnncourse.builders.estimator import Estimator, EstimatorSpec, ModeKeys, numpy_input_fn
 
     if not callable(design):
-        raise ValueError(f"is {design!r}; give the function, model_fn(features, labels, mode)")
+        raise Complaint(f"is {design!r}; give the function, model_fn(features, labels, mode)")
     images, labels, test_images, test_labels = data
     random: set[str] = set()
 
@@ -666,7 +666,7 @@ def _model_figures(design: Any, data: tuple[Array, ...]) -> Mapping[str, float]:
         except (TypeError, ValueError) as error:
             if mode != ModeKeys.PREDICT or "None" not in str(error):
                 raise
-            raise ValueError(
+            raise Complaint(
                 f"{error} (mode {mode!r}: there are no labels; return before the loss)"
             ).with_traceback(error.__traceback__) from None
         if mode != ModeKeys.TRAIN and isinstance(spec, EstimatorSpec):
@@ -684,10 +684,10 @@ def _model_figures(design: Any, data: tuple[Array, ...]) -> Mapping[str, float]:
         loss = estimator.evaluate(tests)["loss"]
         answers = list(estimator.predict(tests))
     if not {"classes", "sure"} <= set(answers[0]):
-        raise ValueError(f"predictions are {sorted(answers[0])}; 'classes' and 'sure' are wanted")
+        raise Complaint(f"predictions are {sorted(answers[0])}; 'classes' and 'sure' are wanted")
     sure = np.array([answer["sure"] for answer in answers])
     if sure.shape != test_labels.shape or sure.dtype != bool:
-        raise ValueError(f"'sure' is {sure.dtype} {sure.shape}; give True or False for each image")
+        raise Complaint(f"'sure' is {sure.dtype} {sure.shape}; give True or False for each image")
     right = np.array([answer["classes"] for answer in answers]) == test_labels
     return {
         "random operations outside of training": len(random),

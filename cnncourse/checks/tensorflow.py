@@ -10,7 +10,7 @@ from unittest import mock
 
 import numpy as np
 
-from cnncourse.checks.core import Check, Inputs, Target, shown
+from cnncourse.checks.core import Check, Complaint, Inputs, Target, shown
 
 __all__ = ["adam", "dense_everywhere", "dropout", "gradients_in_parts", "recipe"]
 
@@ -34,7 +34,7 @@ def called(answer: Callable[..., Any], *arguments: Any, call: str, **settings: A
     try:
         inspect.signature(answer).bind(*arguments, **settings)
     except TypeError:
-        raise ValueError(f"it takes other arguments; it is called as {call}") from None
+        raise Complaint(f"it takes other arguments; it is called as {call}") from None
     return answer(*arguments, **settings)
 
 
@@ -195,7 +195,7 @@ def _again(answer: Callable[..., Any], *inputs: Any) -> _Calls:
     import tensorflow as tf
 
     def refused(*_: Any, **__: Any) -> None:
-        raise ValueError("tf.nn.dropout does the task; write it from random numbers")
+        raise Complaint("tf.nn.dropout does the task; write it from random numbers")
 
     call = "dropout(inputs, keep_prob, training)"
     own = [(tf.nn, "dropout"), (tf.compat.v1.nn, "dropout")]
@@ -325,9 +325,9 @@ def _with_tape(
 
     def losses_of(images: Any, labels: Any) -> Any:
         if len(images) > size:
-            raise ValueError(f"losses_of got {len(images)} images at once; at most {size} fit")
+            raise Complaint(f"losses_of got {len(images)} images at once; at most {size} fit")
         if held:
-            raise ValueError(
+            raise Complaint(
                 "losses_of gets the next part while a tape still holds the last one, so all are "
                 "in memory at the end: take each part's gradient before the next part"
             )
@@ -340,13 +340,13 @@ def _with_tape(
     except (TypeError, ValueError) as error:
         if "None" not in str(error):
             raise
-        raise ValueError(_NO_GRADIENT).with_traceback(error.__traceback__) from None
+        raise Complaint(_NO_GRADIENT).with_traceback(error.__traceback__) from None
     if not isinstance(result, tuple | list) or len(result) != 2:
         return result
     loss, gradients = result
     if isinstance(gradients, tuple | list):
         if any(gradient is None for gradient in gradients):
-            raise ValueError(_NO_GRADIENT)
+            raise Complaint(_NO_GRADIENT)
         gradients = list(gradients)
     return loss, gradients
 
@@ -499,7 +499,7 @@ def _steps_of(
     variables = [tf.Variable(array) for array in start]
     apply = getattr(called(answer, variables, rate, call="Adam(variables, rate)"), "apply", None)
     if not callable(apply):
-        raise ValueError("it has no method apply(slopes)")
+        raise Complaint("it has no method apply(slopes)")
     if compiled:
         apply = tf.function(apply, autograph=False)
     values = []
@@ -696,7 +696,7 @@ def _recipe_figures(design: Any, data: tuple[Array, ...], half: int) -> Mapping[
     try:
         new_params, forward, rate = design
     except (TypeError, ValueError):
-        raise ValueError("is not (new_params, forward, rate), three functions") from None
+        raise Complaint("is not (new_params, forward, rate), three functions") from None
     starts = [_one_start(new_params, forward, rate, data, seed) for seed in (half, 10, 11)]
     return sorted(starts, key=lambda figures: figures[_right(half)])[1]
 
@@ -716,14 +716,14 @@ def _one_start(
     params = new_params()
     variables = list(params.values()) if isinstance(params, Mapping) else []
     if not variables or not all(isinstance(variable, tf.Variable) for variable in variables):
-        raise ValueError("new_params has to return a dictionary of tf.Variables")
+        raise Complaint("new_params has to return a dictionary of tf.Variables")
     some = np.array(forward(params, images[:2]))
     if some.shape != (2, 10):
-        raise ValueError(
+        raise Complaint(
             f"forward gives shape {some.shape} for 2 images; logits of (2, 10) are wanted"
         )
     if (some >= 0).all() and np.allclose(some.sum(axis=1), 1, atol=1e-4):
-        raise ValueError(
+        raise Complaint(
             "forward ends with a softmax (each row sums to 1): return the logits, the loss has its "
             "own softmax"
         )

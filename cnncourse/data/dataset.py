@@ -263,23 +263,14 @@ class ImageDataset:
         dataset = tf.data.Dataset.from_generator(blocks, output_signature=signature).unbatch()
         length = tf.data.INFINITE_CARDINALITY if epochs is None else plan.batches_per_epoch * epochs
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(length))
-        return prefetched(dataset)
+        # The thread that tunes tf.data sleeps for up to some seconds at a time, and whoever ends an
+        # iteration, as every training does, waits until it wakes: benchmarks/data.py measures it.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return dataset.prefetch(2).with_options(options)
 
     def _arrays(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         return getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
-
-
-def prefetched(dataset: "tf.data.Dataset", elements: int = 2) -> "tf.data.Dataset":
-    """Make a dataset's next elements while one is in use, in a number that tf.data does not tune.
-
-    The thread that tunes sleeps for up to some seconds at a time, and whoever ends an iteration,
-    as every training does, waits until it wakes. ``benchmarks/data.py`` measures that.
-    """
-    import tensorflow as tf
-
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.prefetch(elements).with_options(options)
 
 
 @dataclass(frozen=True)
