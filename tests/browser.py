@@ -6,7 +6,6 @@ A test module takes them with ``pytest_plugins = ("browser",)``.
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -90,7 +89,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
         base, token = found.group().split("/lab")[0], found.group().split("token=")[1]
         yield Lab(base, token, folder)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # SIGINT asks on the terminal first, and there is none
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
