@@ -36,6 +36,17 @@ def failure(checker: Callable[..., None], answer: Any, **setting: Any) -> str:
     return str(caught.value)
 
 
+def test_a_page_breaks_long_lines_between_words() -> None:
+    error = CheckFailed("✗ f: stops\n\nHint\n    " + "a hint of words " * 8 + "\n    1   2")
+    lines = error._render_traceback_()
+    assert max(map(len, lines)) <= 96
+    assert lines[:3] == ["✗ f: stops", "", "Hint"]
+    assert lines[3].startswith("    a hint of")
+    assert lines[4].startswith("      ")
+    assert lines[-1] == "    1   2"
+    assert " ".join(" ".join(lines).split()) == " ".join(str(error).split())
+
+
 # Finding checks
 
 

@@ -148,6 +148,13 @@ def test_a_frozen_layer_has_no_gradient_and_no_slots():
     assert not any("conv2d" in name and "backward" in name for name, _ in found.moments)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_printed_plan_fits_on_a_page(name):
+    text = str(plan(name, 1_000))
+    assert max(map(len, text.splitlines())) <= 100
+    assert all(f"\n{row.name} " in text for row in plan(name, 1_000).layers)
+
+
 def test_what_the_plan_cannot_know_is_a_note(monkeypatch):
     model = build("mnist-tf", "keras").model
     assert not plan(model, 10).notes

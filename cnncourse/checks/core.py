@@ -15,6 +15,7 @@ import ctypes
 import io
 import sys
 import sysconfig
+import textwrap
 import threading
 import time
 import traceback
@@ -43,8 +44,22 @@ class CheckFailed(AssertionError):
     """The answer is not right yet; the text says for what input, and what may be the matter."""
 
     def _render_traceback_(self) -> list[str]:
-        """Spare a notebook the way through this library: IPython asks for these lines instead."""
-        return str(self).splitlines()
+        """Spare a notebook the way through this library: IPython asks for these lines instead.
+
+        A page breaks long lines anywhere, these are broken between words.
+        """
+        lines = []
+        for line in str(self).splitlines():
+            indent = line[: len(line) - len(line.lstrip())] + "  "
+            broken = textwrap.wrap(
+                line,
+                WIDTH,
+                subsequent_indent=indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            lines += broken if len(line) > WIDTH else [line]
+        return lines
 
 
 class Complaint(ValueError):

@@ -296,6 +296,7 @@ def _statistics_cases() -> Iterator[Inputs]:
     yield _statistics_case([spot], 1)
     yield _statistics_case([[[[1, 2, 3]]], [[[5, 8, 9]]], [[[6, 2, 11]]]], 2)
     yield _statistics_case([[[[1, 10, 100]]], [[[3, 20, 200]]]], 1)
+    yield _statistics_case([[[[7], [9]]], [[[4], [5]]]], 1)  # grey images have one channel
     images = 10 * np.arange(5)[:, None, None, None] + np.arange(18).reshape(2, 3, 3) ** 2 % 7
     yield _statistics_case(images, 2)
     yield _statistics_case(3 * images, 3)

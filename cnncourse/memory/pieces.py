@@ -31,7 +31,6 @@ class Piece:
 
     name: str
     kind: str
-    describes: str
     inputs: tuple[str, ...]
     input_size: int
     output_shape: Shape
@@ -69,7 +68,6 @@ def of_network(network: Network, policy: str) -> tuple[Piece, ...]:
             Piece(
                 name=name,
                 kind=_KINDS[type(layer)],
-                describes=row.layer,
                 inputs=(before,),
                 input_size=size,
                 output_shape=row.output_shape,
@@ -161,16 +159,9 @@ def _of_layer(layer: Any, inputs: tuple[str, ...], input_size: int) -> Piece:
             f"layer {layer.name!r} has the activation {activation!r}, which the plan does not "
             f"know; it knows {', '.join(FROM_OUTPUT)}"
         )
-    described = [type(layer).__name__]
-    for attribute in ("filters", "units", "kernel_size", "pool_size", "rate"):
-        if hasattr(layer, attribute):
-            described.append(str(getattr(layer, attribute)))
-    if activation != "linear":
-        described.append(activation)
     return Piece(
         name=layer.name,
         kind=kind,
-        describes=" ".join(described),
         inputs=inputs,
         input_size=input_size,
         output_shape=tuple(layer.output.shape[1:]),

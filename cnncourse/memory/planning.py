@@ -19,7 +19,6 @@ class PlanRow(NamedTuple):
     """
 
     name: str
-    layer: str
     output_shape: tuple[int, ...]
     parameters: int
     kept: int
@@ -78,20 +77,20 @@ class Plan(Mapping[str, int]):
         return len(self._parts)
 
     def __str__(self) -> str:
-        """Two tables: layer by layer what it keeps and what it holds at the peak; the parts."""
+        """A table: what each layer keeps and what it holds at the peak, and the sums."""
         shown = [part for part in PARTS if part != "input"]
-        lines = [("name", "layer", "output shape", "weights", "kept", *shown)]
+        lines = [("layer", "output shape", "weights", "kept", *shown)]
         for row in self.layers:
             shape = " × ".join(map(str, row.output_shape))
             held = [_mb(row.at_peak[part]) for part in shown]
-            lines.append((row.name, row.layer, shape, f"{row.parameters:,}", _mb(row.kept), *held))
+            lines.append((row.name, shape, f"{row.parameters:,}", _mb(row.kept), *held))
         weights = f"{sum(row.parameters for row in self.layers):,}"
         kept = _mb(sum(row.kept for row in self.layers))
-        lines.append(("all layers", "", "", weights, kept, *(_mb(self[part]) for part in shown)))
+        lines.append(("all layers", "", weights, kept, *(_mb(self[part]) for part in shown)))
         widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
         text = [
             "  ".join(
-                cell.rjust(width) if column >= 3 else cell.ljust(width)
+                cell.rjust(width) if column >= 2 else cell.ljust(width)
                 for column, (cell, width) in enumerate(zip(line, widths, strict=True))
             )
             for line in lines
@@ -103,8 +102,9 @@ class Plan(Mapping[str, int]):
             f"during {self.at!r}"
         )
         notes = [f"not known: {note}" for note in self.notes]
-        head = f"{self.name}, {settings}; MB (1,000,000 bytes), at the peak but for kept"
-        return "\n".join([head, text[0], rule, *text[1:-1], rule, text[-1], last, *notes])
+        head = f"{self.name}, {settings}"
+        units = "MB (1,000,000 bytes), at the peak but for kept:"
+        return "\n".join([head, units, text[0], rule, *text[1:-1], rule, text[-1], last, *notes])
 
     __repr__ = __str__
 
@@ -156,7 +156,6 @@ def plan(
     layers = [
         PlanRow(
             piece.name,
-            piece.describes,
             piece.output_shape,
             piece.parameters,
             sum(one.size for one in kept if one.layer == piece.name and one.part == "activations"),
