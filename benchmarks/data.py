@@ -122,7 +122,8 @@ def time_leaving(data: ImageDataset, batch_size: int = 128) -> list[Ratio]:
 
     def ending(until: float) -> float:
         """Seconds from the end of fit's last step until fit returns."""
-        start, images, ends = time.perf_counter(), 0, [0.0]
+        ends: list[float] = []
+        start, images = time.perf_counter(), 0
         while time.perf_counter() - start < until:
             (work @ work).numpy()
             images += 10
@@ -131,7 +132,7 @@ def time_leaving(data: ImageDataset, batch_size: int = 128) -> list[Ratio]:
             on_train_end=lambda logs: ends.append(time.perf_counter()),
         )
         model.fit(data.x_train[:images], data.y_train[:images], 10, verbose=0, callbacks=[watcher])
-        return time.perf_counter() - ends[-1]
+        return time.perf_counter() - ends[0]
 
     times: dict[str, list[float]] = {"fit": [], "tuned": [], "to_tf": []}
     for turn in range(2 * TURNS):

@@ -466,6 +466,17 @@ def test_target_missed_says_by_how_much() -> None:
     )
 
 
+def test_target_keeps_apart_what_it_says_itself_and_what_the_students_code_raises() -> None:
+    def raises(error: Exception) -> str:
+        def measured(design: Any) -> dict[str, float]:
+            raise error
+
+        return failure(Target("design", measured, GOALS), 3).splitlines()[0]
+
+    assert raises(Complaint("is too long")) == "✗ design: is too long"
+    assert raises(ValueError("is too long")) == "✗ design: stops with ValueError: is too long"
+
+
 def test_target_that_cannot_be_measured() -> None:
     assert failure(target, None) == "✗ design: is still None: put your design there"
     assert failure(target, 3).startswith("✗ design: is not a list\n")

@@ -162,7 +162,7 @@ def _log_of_p(less: float) -> Callable[[Array, Array], tuple[float, Array]]:
 
 def _one_batch_only(logits: Array, labels: Array) -> tuple[float, Array]:
     if len(labels) == 1:
-        raise Complaint("one image has one softmax")
+        raise ValueError("one image has one softmax")
     return _softmax_of_all(logits, labels)
 
 

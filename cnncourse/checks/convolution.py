@@ -288,13 +288,13 @@ def _conv_more(rng: np.random.Generator) -> Iterator[Inputs]:
 
 def _swapped_filters(x: Array, k: Array, b: Array, s: int, p: str) -> Array:
     if k.shape[2] != k.shape[3]:
-        raise Complaint("with unlike numbers of channels and filters this mistake raises")
+        raise ValueError("with unlike numbers of channels and filters this mistake raises")
     return reference.conv2d(x, k.swapaxes(2, 3), b, s, p)
 
 
 def _conv_standing(x: Array, k: Array, b: Array, s: int, p: str) -> Array:
     if p != "VALID":
-        raise Complaint("which zeros such code adds is anybody's guess")
+        raise ValueError("which zeros such code adds is anybody's guess")
     _, rows, columns, _ = reference.conv2d(x, k, b, s, p).shape
     return reference.conv2d(x, k, b, 1, p)[:, :rows, :columns]
 

@@ -50,15 +50,17 @@ class CheckFailed(AssertionError):
         """
         lines = []
         for line in str(self).splitlines():
+            if len(line) <= WIDTH:
+                lines.append(line)
+                continue
             indent = line[: len(line) - len(line.lstrip())] + "  "
-            broken = textwrap.wrap(
+            lines += textwrap.wrap(
                 line,
                 WIDTH,
                 subsequent_indent=indent,
                 break_long_words=False,
                 break_on_hyphens=False,
             )
-            lines += broken if len(line) > WIDTH else [line]
         return lines
 
 

@@ -198,7 +198,7 @@ def _with_padding_of_stride_1(pool: Callable[..., Array]) -> Pool:
 def _pool_standing(pool: Callable[..., Array]) -> Pool:
     def wrong(maps: Array, window: int, stride: int, padding: str) -> Array:
         if padding != "VALID":
-            raise Complaint("how such code pads is anybody's guess")
+            raise ValueError("how such code pads is anybody's guess")
         _, rows, columns, _ = pool(maps, window, stride, padding).shape
         return pool(maps, window, 1, padding)[:, :rows, :columns]
 
