@@ -466,6 +466,13 @@ def test_target_missed_says_by_how_much() -> None:
     )
 
 
+def test_target_leaves_no_gap_for_a_goal_without_a_hint() -> None:
+    goals = dict.fromkeys(("first", "second", "third"), ("at least", 1))
+    hints = {"first": "Do this.", "third": "Do that."}
+    missed = Target("design", lambda design: dict.fromkeys(goals, 0), goals, hints)
+    assert failure(missed, 3).endswith("Hint\n    Do this.\n    Do that.")
+
+
 def test_target_keeps_apart_what_it_says_itself_and_what_the_students_code_raises() -> None:
     def raises(error: Exception) -> str:
         def measured(design: Any) -> dict[str, float]:

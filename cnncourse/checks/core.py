@@ -645,11 +645,12 @@ class Target:
         missed = [name for name in self.goals if not self._met(name, figures[name])]
         table = self._table(figures, missed)
         if missed:
+            hints = dict.fromkeys(self._hint(name, figures) for name in missed)
             raise _failure(
                 self.name,
                 "not there yet",
                 Measured=table,
-                Hint="\n".join(dict.fromkeys(self._hint(name, figures) for name in missed)).strip(),
+                Hint="\n".join(hint for hint in hints if hint),
             )
         print(f"✓ {self.name}: every goal met\n{_indented(table, 2)}")
 
