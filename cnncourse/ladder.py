@@ -497,6 +497,6 @@ SHORT = replace(_MUON, name="Muon, two epochs", below="", epochs=2)
 
 _DIGITS = replace(_MUON, name="MNIST in 10 s", below="", flip=False, views=1, epochs=1)
 MNIST_LADDER: tuple[Rung, ...] = (
-    replace(_DIGITS, widths=(12, 24, 48)),
-    replace(_DIGITS, name="MNIST in 40 s", widths=(16, 32, 64), epochs=3),
+    replace(_DIGITS, widths=(8, 16, 48)),
+    replace(_DIGITS, name="MNIST in 40 s", widths=(8, 24, 64), epochs=4),
 )
