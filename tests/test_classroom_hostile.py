@@ -44,8 +44,22 @@ READS = f"""\
 import os, signal
 def double(x):
     return 2 * x
-for folder, _, names in os.walk("/"):
-    if folder.startswith(("/proc", "/usr", "/sys", "/lib")) or "site-packages" in folder:
+print("PROCESSES", len([name for name in os.listdir("/proc") if name.isdigit()]))
+print("PRIVATE", os.environ.get("A_PASSWORD"))
+for place in ("../gradebook.db", "../../gradebook.db", "../../../gradebook.db"):
+    if os.path.exists(place):
+        print("SEEN", place)
+for place in ("/proc/sys/kernel/core_pattern", "/usr/x", f"{{os.__file__}}.x"):
+    try:
+        os.close(os.open(place, os.O_WRONLY | os.O_CREAT))
+        print("SEEN, and writable:", place)
+    except OSError:
+        pass
+import ctypes
+print("NEW USER NAMESPACE", ctypes.CDLL(None).unshare(0x10000000))
+for folder, folders, names in os.walk("/"):
+    if folder.startswith(("/proc", "/usr", "/sys", "/lib")) or folder.endswith("-packages"):
+        folders.clear()
         continue
     for name in names:
         if name.endswith((".db", ".ipynb")):
@@ -56,19 +70,7 @@ for folder, _, names in os.walk("/"):
                     print("SEEN", folder, name)
             except (OSError, UnicodeError):
                 pass
-for place in ("../gradebook.db", "../../gradebook.db", "../../../gradebook.db"):
-    if os.path.exists(place):
-        print("SEEN", place)
-print("PROCESSES", len([name for name in os.listdir("/proc") if name.isdigit()]))
-print("PRIVATE", os.environ.get("A_PASSWORD"))
-for place in ("/proc/sys/kernel/core_pattern", "/usr/x", f"{{os.__file__}}.x"):
-    try:
-        os.close(os.open(place, os.O_WRONLY | os.O_CREAT))
-        print("SEEN, and writable:", place)
-    except OSError:
-        pass
-import ctypes
-print("NEW USER NAMESPACE", ctypes.CDLL(None).unshare(0x10000000))
+print("WALKED", "ALL")
 own = {{int(name) for name in os.listdir("/proc/self/task")}}
 for number in range(1, 4000):
     if number not in own:
@@ -316,6 +318,7 @@ def test_a_page_stays_small_whatever_is_printed(grading):
 def test_no_hand_in_sees_another_the_gradebook_or_the_solution(grading, boxed):
     printed = grading.notebook("reads")
     assert "SEEN" not in printed.replace('print(\\"SEEN', "")
+    assert "WALKED ALL" in printed
     assert "PRIVATE None" in printed
     assert "NEW USER NAMESPACE -1" in printed
     assert "PROCESSES 2" in printed

@@ -152,7 +152,7 @@ def test_one_step_of_muon_by_hand(random):
     expected = kernel * np.sqrt(8 / (kernel**2).sum()) - 0.1 * ((u * lengths) @ v).reshape(
         kernel.shape
     )
-    np.testing.assert_allclose(np.array(variable), expected, atol=1e-4)
+    np.testing.assert_allclose(variable.numpy(), expected, atol=1e-4)
 
 
 def test_muon_moves_what_is_no_kernel_as_adam_does():
@@ -162,7 +162,7 @@ def test_muon_moves_what_is_no_kernel_as_adam_does():
     for slope in ([1.0, 0.5], [-0.2, 0.1], [0.3, 0.3]):
         muon.apply([keras.ops.convert_to_tensor(slope)], [ours])
         peer.apply([keras.ops.convert_to_tensor(slope)], [theirs])
-    np.testing.assert_allclose(np.array(ours), np.array(theirs), rtol=1e-4)
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4)
 
 
 def test_the_learning_rate_rises_then_falls_to_0():
@@ -210,15 +210,15 @@ def test_muon_with_whitened_patches_learns(objects):
     assert climbed.losses[-1] < 0.9 * climbed.losses[0]
     whitening = climbed.model.get_layer("whitening").kernel
     expected = ladder.whitening_kernel(ladder.standardised(objects.x_train, objects.x_train))
-    np.testing.assert_array_equal(np.array(whitening), expected)  # it was not learnt
+    np.testing.assert_array_equal(whitening.numpy(), expected)  # it was not learnt
 
 
 def test_averaged_weights_are_what_answers_at_the_end(objects):
     plain = climb(replace(SMALL, epochs=1), objects)
     averaged = climb(replace(SMALL, epochs=1, averaging=0.999), objects)
-    kernels = [np.array(c.model.trainable_variables[0]) for c in (plain, averaged)]
+    kernels = [c.model.trainable_variables[0].numpy() for c in (plain, averaged)]
     keras.utils.set_random_seed(0)
-    start = np.array(ladder.network(SMALL, plain_images(objects)).trainable_variables[0])
+    start = ladder.network(SMALL, plain_images(objects)).trainable_variables[0].numpy()
     # Keras' average begins with the weights after the first step, of Adam's 0.001; the seven steps
     # that follow hardly move it at a decay of 0.999.
     moved = [np.abs(kernel - start).max() for kernel in kernels]
