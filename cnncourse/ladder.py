@@ -7,7 +7,8 @@ TensorFlow, JAX and PyTorch, with or without a GPU.
 Sources of the ideas: batch normalisation, Ioffe and Szegedy 2015; residuals, He et al. 2016; label
 smoothing, Szegedy et al. 2016; cutout, DeVries and Taylor 2017; one cycle of the learning rate,
 Smith 2018; whitening and identity start in a fast CIFAR-10 network, Page 2018 and Jordan 2024
-(airbench); orthogonal steps, Jordan et al. 2024 (Muon).
+(airbench); orthogonal steps, Jordan et al. 2024 (Muon); small images first, Howard 2018 (fast.ai);
+leaving out easy images, Qin et al. 2024 (InfoBatch).
 """
 
 import math
@@ -24,6 +25,7 @@ from keras import layers, ops
 from cnncourse.data import ImageDataset
 
 WARM_UP = 0.25  # share of the steps
+DRAWN = 0.3  # of the images that an epoch of hard images shows: those that are there by chance
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,10 @@ class Rung:
         What follows each convolution: "relu", or "silu", x * sigmoid(x), its smooth relative.
     batch_norm, residual
         What stands beside the two convolutions of a block.
-    whiten
+    whiten, directions
         A first layer whose kernels are computed from the images, not learnt, and convolutions
-        that start by handing their input on.
+        that start by handing their input on. It looks in the loudest ``directions``
+        (of 12; of grey images' 4).
     dropout
         Share of the features dropped before the last layer.
     flip, shift, cutout
@@ -51,6 +54,10 @@ class Rung:
     optimizer, learning_rate, warm_up
         The step. With "adam", ``warm_up`` raises the learning rate over the first quarter and
         lowers it to 0 by the end; with "muon" it falls on a line to 0 from the first step on.
+    crops, shares
+        For each epoch: the side of the window of each image that is shown, at a random place (the
+        image's own side for all of it), and the share of the images that is shown, the hard ones
+        first, as `hard_images` chooses them. None: whole images, and all of them.
     averaging
         Decay of the average over the weights of all steps, which then answers; 0 for none.
     views
@@ -64,6 +71,7 @@ class Rung:
     batch_norm: bool = False
     residual: bool = False
     whiten: bool = False
+    directions: int = 12
     dropout: float = 0.0
     flip: bool = False
     shift: int = 0
@@ -72,11 +80,29 @@ class Rung:
     optimizer: Literal["adam", "muon"] = "adam"
     learning_rate: float = 1e-3
     warm_up: bool = False
+    crops: tuple[int, ...] = ()
+    shares: tuple[float, ...] = ()
     averaging: float = 0.0
     views: Literal[1, 2, 6] = 1
     batch_size: int = 100
     epochs: int = 4
     policy: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuse crops and shares that do not fit the epochs, or averaging over such epochs."""
+        for name in ("crops", "shares"):
+            given = getattr(self, name)
+            if given and len(given) != self.epochs:
+                raise ValueError(
+                    f"{name} is {given} for {self.epochs} epochs; give one for each epoch, or none"
+                )
+            if given and self.averaging:  # each epoch is a fit, and a fit ends with the average
+                raise ValueError(f"averaging is {self.averaging} beside {name}; leave one out")
+        if self.shares and not (min(self.shares) > 0 and max(self.shares) <= self.shares[0] == 1):
+            raise ValueError(
+                f"shares is {self.shares}; give numbers above 0 and up to 1, the first of them 1: "
+                "which images are hard is known only when all were seen"
+            )
 
 
 # ---- the network
@@ -87,10 +113,11 @@ def network(rung: Rung, images: np.ndarray, classes: int = 10) -> keras.Model:
 
     The images are looked at only where the first layer whitens.
     """
-    inputs = keras.Input(images.shape[1:])
+    side = (None, None) if rung.crops else images.shape[1:3]
+    inputs = keras.Input((*side, images.shape[3]))
     maps = inputs
     if rung.whiten:
-        kernel = whitening_kernel(images)
+        kernel = whitening_kernel(images, directions=rung.directions)
         whitening = layers.Conv2D(kernel.shape[-1], kernel.shape[0], name="whitening")
         maps = layers.Activation(rung.activation)(whitening(maps))
         whitening.kernel.assign(kernel)
@@ -145,17 +172,22 @@ class IdentityStart(keras.initializers.Initializer):
         return ops.convert_to_tensor(kernel, dtype)
 
 
-def whitening_kernel(images: np.ndarray, size: int = 2, epsilon: float = 5e-4) -> np.ndarray:
-    """Kernel [size, size, channels, 2 * size * size * channels] that decorrelates patches.
+def whitening_kernel(
+    images: np.ndarray, size: int = 2, epsilon: float = 5e-4, directions: int | None = None
+) -> np.ndarray:
+    """Kernel [size, size, channels, 2 * directions] that decorrelates patches.
 
     Each filter is an eigenvector of the patches' covariance divided by the root of its
-    eigenvalue: over the images, the maps have about variance 1 and no correlation. Every filter
-    comes with its negative, because the activation that follows cuts off one side.
+    eigenvalue: over the images, the maps have about variance 1 and no correlation. The
+    ``directions`` are those with the largest eigenvalues, faintest first; without a number, all.
+    Every filter comes with its negative, because the activation that follows cuts off one side.
     """
     patches = np.lib.stride_tricks.sliding_window_view(images[:5_000], (size, size), axis=(1, 2))
     patches = np.moveaxis(patches, 3, 5).reshape(-1, size * size * images.shape[-1])
     values, vectors = np.linalg.eigh(patches.T @ patches / len(patches))
-    kernel = (vectors / np.sqrt(values + epsilon)).reshape(size, size, images.shape[-1], -1)
+    loudest = slice(-min(directions or len(values), len(values)), None)
+    filters = (vectors / np.sqrt(values + epsilon))[:, loudest]
+    kernel = filters.reshape(size, size, images.shape[-1], -1)
     return np.concatenate([kernel, -kernel], axis=-1).astype("float32")
 
 
@@ -176,14 +208,19 @@ def mirrored(images: np.ndarray, which: np.ndarray) -> np.ndarray:
 
 def shifted(images: np.ndarray, by: int, random: np.random.Generator) -> np.ndarray:
     """Each image moved by -``by`` to ``by`` pixels along both axes, its edge mirrored outwards."""
-    side, width = images.shape[1:3]
     padded = np.pad(images, ((0, 0), (by, by), (by, by), (0, 0)), "reflect")
-    moves = random.integers(0, 2 * by + 1, (len(images), 2))
-    moved = np.empty_like(images)
-    for down, right in np.unique(moves, axis=0):
-        alike = (moves == (down, right)).all(axis=1)
-        moved[alike] = padded[alike, down : down + side, right : right + width]
-    return moved
+    return cropped(padded, *images.shape[1:3], random)
+
+
+def cropped(images: np.ndarray, height: int, width: int, random: np.random.Generator) -> np.ndarray:
+    """A window [height, width] of each image, at a random place."""
+    room = np.subtract(images.shape[1:3], (height, width))
+    corners = random.integers(0, room + 1, (len(images), 2))
+    windows = [
+        image[down : down + height, right : right + width]
+        for image, (down, right) in zip(images, corners, strict=True)
+    ]
+    return np.stack(windows)
 
 
 def cut_out(images: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
@@ -197,42 +234,78 @@ def cut_out(images: np.ndarray, size: int, random: np.random.Generator) -> np.nd
     return np.where(inside[..., None], np.float32(0), images)
 
 
+def hard_images(losses: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """Places of a ``share`` of the images: most of them those with the highest losses [n].
+
+    The rest, `DRAWN` of them, is drawn from the other images, lest these be forgotten.
+    """
+    count = round(share * len(losses))
+    hard = round((1 - DRAWN) * count)
+    order = np.argsort(-losses)
+    return np.concatenate([order[:hard], random.permutation(order[hard:])[: count - hard]])
+
+
 class Batches(keras.utils.PyDataset):
     """Batches of a training set in a new order each epoch, altered as a rung says.
 
     An epoch leaves out the last images that do not fill a batch. Mirroring takes turns: a random
     half of the images is mirrored in the first epoch, the other half in the next, and so on, so
-    that no image is seen twice the same way in a row.
+    that no image is seen twice the same way in a row. ``last`` knows each image's last loss; it
+    is asked where a rung shows a share of them.
     """
 
-    def __init__(self, rung: Rung, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
+    def __init__(
+        self,
+        rung: Rung,
+        images: np.ndarray,
+        labels: np.ndarray,
+        seed: int,
+        last: "LastLosses | None" = None,
+    ) -> None:
         super().__init__()
-        self.rung, self.images, self.labels = rung, images, labels
-        self.random = np.random.default_rng(seed)
-        self.mirror = self.random.random(len(images)) < 0.5
-        self.order = self.random.permutation(len(images))
+        self.rung, self.images, self.labels, self.seed, self.last = rung, images, labels, seed, last
+        self.mirrored_first = np.random.default_rng((seed, 0, 0)).random(len(images)) < 0.5
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        """Choose an epoch's images, draw their order, and mirror the other half."""
+        self.epoch = epoch
+        random = np.random.default_rng((self.seed, epoch + 1, 0))
+        self.mirror = self.mirrored_first ^ bool(epoch % 2)
+        self.side = self.rung.crops[epoch] if self.rung.crops else self.images.shape[1]
+        share = self.rung.shares[epoch] if self.rung.shares else 1.0
+        shown = np.arange(len(self.images))
+        if share < 1 and self.last:
+            shown = hard_images(self.last.losses(), share, random)
+        self.order = random.permutation(shown)
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
-        return len(self.images) // self.rung.batch_size
+        """Batches in the epoch."""
+        return len(self.order) // self.rung.batch_size
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """One batch: images [batch, height, width, channels] and labels [batch]."""
+        """One batch: images [batch, height, width, channels] and targets [batch, 2].
+
+        A target is an image's label and its place in the training set.
+        """
+        random = np.random.default_rng((self.seed, self.epoch + 1, index + 1))
         size = self.rung.batch_size
         chosen = self.order[index * size : (index + 1) * size]
         images = self.images[chosen]
         if self.rung.flip:
             images = mirrored(images, self.mirror[chosen])
-        if self.rung.shift:
-            images = shifted(images, self.rung.shift, self.random)
+        if self.side < images.shape[1]:
+            images = cropped(images, self.side, self.side, random)
+        elif self.rung.shift:
+            images = shifted(images, self.rung.shift, random)
         if self.rung.cutout:
-            images = cut_out(images, self.rung.cutout, self.random)
-        return images, self.labels[chosen]
+            images = cut_out(images, self.rung.cutout, random)
+        return images, targets(self.labels[chosen], chosen)
 
-    def on_epoch_end(self) -> None:
-        """Draw a new order and mirror the other half."""
-        self.order = self.random.permutation(len(self.images))
-        self.mirror = ~self.mirror
+
+def targets(labels: np.ndarray, places: np.ndarray | int) -> np.ndarray:
+    """Targets [n, 2], int32: each image's label and its place in the training set."""
+    return np.stack([labels, np.broadcast_to(places, labels.shape)], axis=1).astype("int32")
 
 
 # ---- the step
@@ -333,34 +406,52 @@ def climb(
 
     ``report`` gets a line an epoch. Raises ValueError where an epoch has not one whole batch.
     """
-    if len(data.x_train) < rung.batch_size:
+    fewest = round(min(rung.shares, default=1) * len(data.x_train))
+    if fewest < rung.batch_size:
         raise ValueError(
-            f"batch_size is {rung.batch_size}, but data has only {len(data.x_train)} training "
-            "images; take a rung with smaller batches: dataclasses.replace(rung, batch_size=...)"
+            f"batch_size is {rung.batch_size}, but an epoch has only {fewest} training images; "
+            "take a rung with smaller batches: dataclasses.replace(rung, batch_size=...)"
+        )
+    side = min(data.x_train.shape[1:3])
+    if max(rung.crops, default=0) > side:
+        raise ValueError(
+            f"crops is {rung.crops}, but the images have {side} pixels a side; give no more"
         )
     keras.utils.set_random_seed(seed)
     images, test_images = (standardised(x, data.x_train) for x in (data.x_train, data.x_test))
-    labels, test_labels = (y.astype("int32") for y in (data.y_train, data.y_test))
-    batches = Batches(rung, images, labels, seed)
+    loss = smoothed_cross_entropy(rung.label_smoothing)
+    last = LastLosses(loss, len(images), len(data.class_names)) if rung.shares else None
+    batches = Batches(rung, images, data.y_train, seed, last)
     with policy(rung.policy):
         model = network(rung, images, len(data.class_names))
+    steps = sum(round(s * len(images)) // rung.batch_size for s in rung.shares or rung.epochs * [1])
     model.compile(
-        step_of(rung, rung.epochs * len(batches)),
-        smoothed_cross_entropy(rung.label_smoothing),
-        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+        step_of(rung, steps),
+        loss,
+        metrics=[Accuracy(name="accuracy"), *([last] if last else [])],
         # On a CPU TensorFlow's own kernels are several times as fast as its compiled ones.
         jit_compile=keras.backend.backend() == "jax",
     )
-    watch = Watch(rung, report)
+    watch = Watch(rung, batches, report)
     callbacks = [keras.callbacks.SwapEMAWeights(), watch] if rung.averaging else [watch]
-    history = model.fit(
-        batches,
-        epochs=rung.epochs,
-        validation_data=(test_images, test_labels),
-        validation_batch_size=500,
-        callbacks=callbacks,
-        verbose=0,
-    ).history
+    history: dict[str, list[float]] = {}
+    # Keras wants all batches of one fit to be of one shape.
+    ends = range(1, rung.epochs + 1) if rung.crops or rung.shares else [rung.epochs]
+    for start, end in zip([0, *ends], ends, strict=False):
+        batches.begin(start)
+        fitted = model.fit(
+            batches,
+            initial_epoch=start,
+            epochs=end,
+            # A test image has no place in the training set: theirs is the one after it.
+            validation_data=(test_images, targets(data.y_test, len(images))),
+            validation_batch_size=500,
+            callbacks=callbacks,
+            verbose=0,
+        ).history
+        for name, values in fitted.items():
+            history.setdefault(name, []).extend(values)
+    test_labels = data.y_test
     return Climb(
         rung,
         model,
@@ -404,13 +495,13 @@ def step_of(rung: Rung, steps: int) -> keras.optimizers.Optimizer:
 
 
 def smoothed_cross_entropy(smoothing: float) -> Callable[[Any, Any], Any]:
-    """Cross-entropy of logits with labels [batch] that keep ``1 - smoothing`` of their weight.
+    """Cross-entropy of logits with labels that keep ``1 - smoothing`` of their weight.
 
-    The rest is shared by all classes alike.
+    The rest is shared by all classes alike. Labels are the first column of targets [batch, ...].
     """
 
-    def loss(labels: Any, logits: Any) -> Any:
-        one_hot = ops.one_hot(ops.reshape(labels, (-1,)), logits.shape[-1])
+    def loss(targets: Any, logits: Any) -> Any:
+        one_hot = ops.one_hot(targets[:, 0], logits.shape[-1])
         return keras.losses.categorical_crossentropy(
             one_hot, logits, from_logits=True, label_smoothing=smoothing
         )
@@ -418,17 +509,52 @@ def smoothed_cross_entropy(smoothing: float) -> Callable[[Any, Any], Any]:
     return loss
 
 
-class Watch(keras.callbacks.Callback):
-    """Adds up the seconds of training, leaves out those of evaluation, and reports."""
+class Accuracy(keras.metrics.SparseCategoricalAccuracy):
+    """Accuracy where targets [batch, 2] hold more than the labels."""
 
-    def __init__(self, rung: Rung, report: Callable[[str], None] | None) -> None:
+    def update_state(self, targets: Any, logits: Any, sample_weight: Any = None) -> None:
+        """Look at the labels alone."""
+        super().update_state(targets[:, :1], logits, sample_weight)
+
+
+class LastLosses(keras.metrics.Metric):
+    """The loss that each training image had when it was last seen; epochs do not reset it."""
+
+    def __init__(self, loss: Callable[[Any, Any], Any], images: int, classes: int) -> None:
+        super().__init__(name="last_losses")
+        self.loss = loss
+        unseen = keras.initializers.Constant(math.log(classes))  # as if all were equally likely
+        self.each = self.add_variable((images + 1,), unseen, name="each")
+
+    def losses(self) -> np.ndarray:
+        """One number an image of the training set."""
+        return ops.convert_to_numpy(self.each)[:-1]
+
+    def update_state(self, targets: Any, logits: Any, sample_weight: Any = None) -> None:
+        """Note the losses of a batch."""
+        losses = ops.cast(self.loss(targets, logits), self.dtype)
+        self.each.assign(ops.scatter_update(self.each, targets[:, 1:], losses))
+
+    def reset_state(self) -> None:
+        """Remember."""
+
+    def result(self) -> Any:
+        """Mean over the training set."""
+        return ops.mean(self.each[:-1])
+
+
+class Watch(keras.callbacks.Callback):
+    """Begins each epoch, adds up the seconds of training without those of evaluation, reports."""
+
+    def __init__(self, rung: Rung, batches: Batches, report: Callable[[str], None] | None) -> None:
         super().__init__()
-        self.rung, self.report = rung, report
+        self.rung, self.batches, self.report = rung, batches, report
         self.seconds: list[float] = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Start the watch."""
+        """Start the watch and choose the images."""
         self.started = time.perf_counter()
+        self.batches.begin(epoch)
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Stop it before the test set is evaluated."""
@@ -487,10 +613,19 @@ _WIDER = _above(
     policy="mixed_bfloat16",
 )
 
+_HARD = _above(
+    _WIDER,
+    "small windows and hard images",
+    directions=6,
+    crops=(20, 24, *7 * [28], 32),
+    shares=(1.0, 1.0, *7 * [0.5], 0.8),
+    epochs=10,
+)
+
 LADDER: tuple[Rung, ...] = (
     *(_DEPTH, _NORMALISED, _SCHEDULE, _RESIDUAL, _MOVED),
     *(_CUTOUT, _DROPOUT, _SMOOTHED, _AVERAGED, _VIEWS),
-    *(_WHITENED, _MUON, _WIDER),
+    *(_WHITENED, _MUON, _WIDER, _HARD),
 )
 
 SHORT = replace(_MUON, name="Muon, two epochs", below="", epochs=2)

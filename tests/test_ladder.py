@@ -85,19 +85,109 @@ def test_cut_out_sets_one_square_to_0_and_nothing_else(random):
 
 def test_an_epoch_shows_each_image_once_and_mirrors_it_every_other_time(random):
     images = random.random((60, 4, 4, 1)).astype("float32")
-    batches = Batches(replace(SMALL, flip=True, batch_size=20), images, np.arange(60), seed=0)
+    rung = replace(SMALL, flip=True, batch_size=20)
+    batches = Batches(rung, images, np.arange(60)[::-1], seed=0)
     epochs = []
-    for _ in range(2):
+    for epoch in range(2):
+        batches.begin(epoch)
         shown = {}
         for index in range(len(batches)):
-            for image, label in zip(*batches[index], strict=True):
-                shown[int(label)] = bool((image != images[label]).any())
-        batches.on_epoch_end()
+            for image, (label, place) in zip(*batches[index], strict=True):
+                assert label == 59 - place
+                shown[int(place)] = bool((image != images[place]).any())
         epochs.append(shown)
     assert list(epochs[0]) != list(epochs[1])  # another order
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(60))
-    assert all(epochs[0][label] != epochs[1][label] for label in range(60))
+    assert all(epochs[0][place] != epochs[1][place] for place in range(60))
     assert 15 < sum(epochs[0].values()) < 45
+
+
+def test_a_batch_is_had_again_and_epochs_differ(random):
+    images = random.random((40, 8, 8, 1)).astype("float32")
+    rung = replace(SMALL, shift=2, cutout=3, batch_size=20)
+    batches = Batches(rung, images, np.arange(40), seed=0)
+    first = [batches[0][0], batches[1][0]]
+    np.testing.assert_array_equal(batches[0][0], first[0])  # in whatever order they are asked for
+    assert (first[0] != first[1]).any()
+    batches.begin(1)
+    assert (batches[0][0] != first[0]).any()
+    batches.begin(0)
+    np.testing.assert_array_equal(batches[1][0], first[1])
+
+
+def test_crops_are_windows_of_the_image_from_everywhere(random):
+    image = np.arange(36.0).reshape(6, 6, 1)
+    seen = ladder.cropped(np.repeat(image[None], 900, axis=0), 4, 5, random)
+    assert seen.shape == (900, 4, 5, 1)
+    windows = [image[down : down + 4, right : right + 5] for down in range(3) for right in range(2)]
+    counts = [(seen == window).all(axis=(1, 2, 3)).sum() for window in windows]
+    assert sum(counts) == 900
+    assert min(counts) > 110  # 150 each on average
+
+
+def test_each_epoch_has_its_crop_and_the_last_one_shifts_whole_images(random):
+    images = random.random((20, 8, 8, 3)).astype("float32")
+    rung = replace(SMALL, shift=2, crops=(4, 6, 8), epochs=3, batch_size=10)
+    batches = Batches(rung, images, np.arange(20), seed=0)
+    sides = []
+    for epoch in range(3):
+        batches.begin(epoch)
+        sides.append(batches[0][0].shape)
+    assert sides == [(10, 4, 4, 3), (10, 6, 6, 3), (10, 8, 8, 3)]
+    whole, places = batches[0][0], batches[0][1][:, 1]
+    assert (whole != images[places]).any(axis=(1, 2, 3)).sum() > 5  # all but one in 25 are moved
+
+
+def test_hard_images_are_the_hardest_and_some_of_the_others(random):
+    losses = random.permutation(100).astype("float32")
+    seen = [frozenset(ladder.hard_images(losses, 0.5, random).tolist()) for _ in range(200)]
+    assert {len(places) for places in seen} == {50}
+    hardest = set(np.flatnonzero(losses >= 65).tolist())  # 70 % of the 50
+    assert all(hardest <= places for places in seen)
+    others = [sum(place in places for places in seen) for place in set(range(100)) - hardest]
+    assert 20 < min(others) <= max(others) < 80  # 200 * 15 / 65 = 46 times each on average
+
+
+def test_a_share_of_the_images_is_the_hard_ones_of_the_epoch_before(objects, monkeypatch):
+    asked = []
+    chosen = ladder.hard_images
+
+    def watched(losses, share, random):
+        asked.append(losses.copy())
+        return chosen(losses, share, random)
+
+    monkeypatch.setattr(ladder, "hard_images", watched)
+    rung = replace(SMALL, crops=(24, 32), shares=(1.0, 0.5), learning_rate=1e-9)
+    climbed = climb(rung, objects)
+    assert len(climbed.losses) == len(climbed.test_accuracies) == 2
+    assert climbed.seconds == sorted(climbed.seconds)
+    # The net has not moved: the hard half of the images has the higher loss, the losses of all
+    # are known, and their mean is the first epoch's loss.
+    assert climbed.losses[1] > climbed.losses[0] + 0.05
+    assert (asked[-1] != np.float32(np.log(10))).all()
+    assert asked[-1].mean() == pytest.approx(climbed.losses[0], rel=1e-4)
+    np.testing.assert_array_equal(asked[0], asked[-1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"crops": (8, 8, 8)}, r"crops is \(8, 8, 8\) for 2 epochs"),
+        ({"shares": (1.0,)}, r"shares is \(1.0,\) for 2 epochs"),
+        ({"shares": (0.5, 0.5)}, r"shares is \(0.5, 0.5\); give numbers above 0"),
+        ({"shares": (1.0, 0.0)}, r"shares is \(1.0, 0.0\); give numbers above 0"),
+        ({"crops": (8, 8), "averaging": 0.9}, r"averaging is 0.9 beside crops; leave one out"),
+        ({"shares": (1.0, 1.5)}, r"shares is \(1.0, 1.5\); give numbers above 0"),
+    ],
+)
+def test_crops_and_shares_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SMALL, **changes)
+
+
+def test_crops_larger_than_the_images_are_refused(objects):
+    with pytest.raises(ValueError, match=r"crops is \(32, 40\), but the images have 32 pixels"):
+        climb(replace(SMALL, crops=(32, 40)), objects)
 
 
 # the first layer, and how convolutions start
@@ -112,6 +202,11 @@ def test_the_whitening_layer_gives_uncorrelated_maps_of_variance_1(random):
     half = maps[..., :12].reshape(-1, 12)
     np.testing.assert_allclose(np.cov(half.T), np.eye(12), atol=0.01)
     np.testing.assert_allclose(maps[..., 12:], -maps[..., :12], atol=1e-4)
+    loudest = ladder.whitening_kernel(images, epsilon=0.0, directions=5)
+    np.testing.assert_array_equal(loudest, kernel[..., [*range(7, 12), *range(19, 24)]])
+    # Divided by the root of its eigenvalue, a loud direction's filter is short.
+    lengths = np.linalg.norm(kernel.reshape(12, 24), axis=0)[:12]
+    assert (np.diff(lengths) < 0).all()
 
 
 @pytest.mark.parametrize("channels", [(3, 5), (5, 3)])
@@ -259,8 +354,10 @@ def test_the_policy_is_the_rungs_own_and_left_as_it_was(objects):
 
 
 def test_a_set_smaller_than_a_batch_is_refused(objects):
-    with pytest.raises(ValueError, match="batch_size is 500, but data has only 400"):
+    with pytest.raises(ValueError, match="batch_size is 500, but an epoch has only 400 tr"):
         climb(replace(SMALL, batch_size=500), objects)
+    with pytest.raises(ValueError, match="batch_size is 300, but an epoch has only 200"):
+        climb(replace(SMALL, batch_size=300, shares=(1.0, 0.5)), objects)
 
 
 def test_each_rung_says_to_which_it_adds_what():
@@ -285,7 +382,7 @@ def test_the_ladder_needs_no_tensorflow():
         "names = ('dark', 'bright')\n"
         "data = ImageDataset(x, y, x, y, names, 'noise', 'offline')\n"
         "rung = ladder.Rung('r', widths=(8,), batch_norm=True, whiten=True, optimizer='muon',\n"
-        "    learning_rate=0.2, batch_size=40, epochs=2, views=6)\n"
+        "    learning_rate=0.2, batch_size=40, epochs=2, views=6, crops=(6, 8), shares=(1, 0.5))\n"
         "print(len(ladder.climb(rung, data).losses))\n"
     )
     done = subprocess.run(

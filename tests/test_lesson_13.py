@@ -54,7 +54,7 @@ def test_images_are_altered_as_the_library_alters_them(lesson):
 def test_the_smoothed_loss_is_the_librarys(lesson, smoothing):
     logits = RANDOM.normal(size=(6, 10)).astype("float32")
     labels = np.array([0, 9, 3, 3, 1, 5])
-    theirs = np.array(ladder.smoothed_cross_entropy(smoothing)(labels, logits))
+    theirs = np.array(ladder.smoothed_cross_entropy(smoothing)(labels[:, None], logits))
     ours = lesson.smoothed_cross_entropy(labels, logits, smoothing)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4)
 
@@ -64,3 +64,11 @@ def test_orthogonal_is_the_librarys(lesson):
     np.testing.assert_allclose(
         np.array(lesson.orthogonal(matrix)), np.array(ladder.orthogonal(matrix)), atol=1e-5
     )
+
+
+def test_hard_images_are_chosen_as_the_library_chooses_them(lesson):
+    losses = RANDOM.random(200).astype("float32")
+    ours, theirs = (
+        room.hard_images(losses, 0.4, np.random.default_rng(5)) for room in (lesson, ladder)
+    )
+    np.testing.assert_array_equal(ours, theirs)
