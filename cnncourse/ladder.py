@@ -209,7 +209,8 @@ def mirrored(images: np.ndarray, which: np.ndarray) -> np.ndarray:
 def shifted(images: np.ndarray, by: int, random: np.random.Generator) -> np.ndarray:
     """Each image moved by -``by`` to ``by`` pixels along both axes, its edge mirrored outwards."""
     padded = np.pad(images, ((0, 0), (by, by), (by, by), (0, 0)), "reflect")
-    return cropped(padded, *images.shape[1:3], random)
+    height, width = images.shape[1:3]
+    return cropped(padded, height, width, random)
 
 
 def cropped(images: np.ndarray, height: int, width: int, random: np.random.Generator) -> np.ndarray:
